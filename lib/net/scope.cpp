@@ -1,0 +1,133 @@
+#include "net/scope.hpp"
+
+#include "base/assert.hpp"
+#include "net/deadline.hpp"
+#include "net/event.hpp"
+#include "net/timer.hpp"
+
+#include <algorithm>
+
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/dispatch.hpp>
+
+namespace skywire::net {
+
+struct Scope::Entry {
+    std::string name;
+    std::function<Task<>()> work;
+    Ending ending;
+    asio::cancellation_signal signal;
+};
+
+struct Scope::Waiter {
+    std::function<void()> wake;
+    /// Set once the scope no longer knows the waiter, which then leaves the scope alone: its owner
+    /// may have destroyed it before the waiter runs.
+    bool released = false;
+};
+
+Scope::Scope(Executor executor, OnError on_error)
+    : executor_(std::move(executor)), on_error_(std::move(on_error)) {}
+
+Scope::~Scope() {
+    SKY_ASSERT(running_.empty());
+}
+
+bool Scope::spawn(std::string name, std::function<Task<>()> work, Ending ending) {
+    if (closing_) return false;
+    auto entry = std::make_shared<Entry>();
+    entry->name = std::move(name);
+    entry->work = std::move(work);
+    entry->ending = ending;
+    Task<> task = entry->work();
+    running_.push_back(entry);
+    const auto place = std::prev(running_.end());
+    asio::co_spawn(
+        executor_,
+        std::move(task),
+        asio::bind_cancellation_slot(
+            entry->signal.slot(),
+            [this, place](std::exception_ptr error) { ended(place, std::move(error)); }
+        )
+    );
+    return true;
+}
+
+void Scope::ended(Entries::iterator place, std::exception_ptr error) {
+    const std::shared_ptr<Entry> entry = *place;
+    running_.erase(place);
+    const bool closing = closing_;
+    const OnError on_error = error ? on_error_ : OnError();
+    if (running_.empty()) {
+        for (const auto& waiter : std::exchange(waiters_, {})) {
+            waiter->released = true;
+            waiter->wake();
+        }
+    }
+    // A cancelled coroutine may end with the exception of the operation it waited for.
+    if (!error || (closing && detail::is_cancellation(error))) return;
+    if (!on_error) std::rethrow_exception(error);
+    on_error(entry->name, error);
+}
+
+void Scope::signal(bool including_finishers) {
+    // A copy: emitting may run code that erases entries, and from another thread than the loop's
+    // the dispatch is a post, which must find the signals alive.
+    asio::dispatch(executor_, [entries = running_, including_finishers] {
+        for (const auto& entry : entries) {
+            const bool finishing = entry->ending == Ending::finish && !including_finishers;
+            entry->signal.emit(
+                finishing ? asio::cancellation_type::total : asio::cancellation_type::terminal
+            );
+        }
+    });
+}
+
+void Scope::cancel() {
+    closing_ = true;
+    signal(/*including_finishers=*/true);
+}
+
+Task<> Scope::wait_empty() {
+    if (running_.empty()) co_return;
+    const auto event = std::make_shared<Event>(executor_);
+    const auto waiter = std::make_shared<Waiter>(Waiter{[event] { event->notify(); }});
+    waiters_.push_back(waiter);
+    co_await event->wait();
+    if (!waiter->released) std::erase(waiters_, waiter);
+}
+
+Task<> Scope::wait_empty_until(Clock& clock, SteadyTime at) {
+    if (running_.empty()) co_return;
+    const auto timer = std::make_shared<Timer>(executor_, clock);
+    const auto waiter = std::make_shared<Waiter>(Waiter{[timer] { timer->cancel(); }});
+    waiters_.push_back(waiter);
+    while (!waiter->released && clock.now() < at)
+        co_await timer->wait_until(at);
+    if (!waiter->released) std::erase(waiters_, waiter);
+}
+
+Task<std::vector<std::string>> Scope::close(Clock& clock, SteadyTime grace, SteadyTime deadline) {
+    closing_ = true;
+    // Not to be interrupted: an owner that goes away half-way would leave coroutines behind.
+    const bool throws = co_await asio::this_coro::throw_if_cancelled();
+    co_await asio::this_coro::throw_if_cancelled(false);
+    const bool finishers = std::any_of(running_.begin(), running_.end(), [](const auto& entry) {
+        return entry->ending == Ending::finish;
+    });
+    if (finishers && clock.now() < grace) {
+        signal(/*including_finishers=*/false);
+        co_await wait_empty_until(clock, grace);
+    }
+    signal(/*including_finishers=*/true);
+    co_await wait_empty_until(clock, deadline);
+    std::vector<std::string> late;
+    for (const auto& entry : running_)
+        late.push_back(entry->name);
+    co_await asio::this_coro::throw_if_cancelled(throws);
+    co_return late;
+}
+
+}  // namespace skywire::net

@@ -1,0 +1,96 @@
+#pragma once
+
+#include "base/clock.hpp"
+#include "base/fault.hpp"
+#include "base/metrics.hpp"
+#include "base/random.hpp"
+#include "net/context.hpp"
+
+#include <chrono>
+#include <exception>
+#include <optional>
+#include <stdexcept>
+#include <utility>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/io_context.hpp>
+
+/// An event loop inside a test, run by the test's own thread, with a Context of test twins.
+namespace skywire::net {
+
+/// Everything a Context refers to, with the machine's clock and network: tests that need a still
+/// clock construct theirs with a ManualClock.
+class TestLoop {
+ public:
+    TestLoop() : TestLoop(nullptr) {}
+    explicit TestLoop(ManualClock* manual)
+        : workers(1, 1000),
+          context(
+              ioc.get_executor(),
+              manual != nullptr ? static_cast<Clock&>(*manual) : system_clock,
+              random,
+              network,
+              workers,
+              metrics,
+              faults,
+              log::Logger()
+          ) {}
+
+    /// Runs the loop until the task has ended; its result, or its exception. Throws where nothing
+    /// at all happens for a minute: the task waits for something that can never come.
+    template <class T>
+    T run(Task<T> task) {
+        std::exception_ptr error;
+        bool ended = false;
+        std::optional<T> value;
+        asio::co_spawn(ioc, std::move(task), [&](std::exception_ptr failed, T result) {
+            error = failed;
+            if (!failed) value.emplace(std::move(result));
+            ended = true;
+        });
+        run_until([&] { return ended; });
+        if (error) std::rethrow_exception(error);
+        return std::move(*value);
+    }
+
+    void run(Task<> task) {
+        std::exception_ptr error;
+        bool ended = false;
+        asio::co_spawn(ioc, std::move(task), [&](std::exception_ptr failed) {
+            error = failed;
+            ended = true;
+        });
+        run_until([&] { return ended; });
+        if (error) std::rethrow_exception(error);
+    }
+
+    /// Runs handlers until `done()`.
+    template <class Done>
+    void run_until(Done done) {
+        ioc.restart();
+        while (!done()) {
+            // A waiting coroutine counts as work, so the loop would never run dry by itself.
+            if (ioc.run_one_for(std::chrono::minutes(1)) == 0) {
+                throw std::runtime_error("the loop has nothing left to run");
+            }
+        }
+    }
+
+    /// Runs what is ready now, and what that makes ready, without waiting.
+    void settle() {
+        ioc.restart();
+        while (ioc.poll() > 0) {
+        }
+    }
+
+    asio::io_context ioc{1};
+    SystemClock system_clock;
+    SeededRandom random{1};
+    SystemNetwork network;
+    WorkerPool workers;
+    MetricRegistry metrics;
+    Faults faults;
+    Context context;
+};
+
+}  // namespace skywire::net
