@@ -36,7 +36,7 @@ class PublicKey {
     /// As from_text, with the null key refused.
     static Result<PublicKey> from_text_not_null(std::string_view text);
 
-    /// 33 bytes that are a point; the null key is refused. Costs about 6 us (a square root).
+    /// 33 bytes that are a point; the null key is refused. Costs about 5 us (a square root).
     static Result<PublicKey> from_bytes(ByteSpan bytes);
 
     constexpr bool is_null() const noexcept { return bytes_[0] == std::byte{0}; }
