@@ -1,0 +1,70 @@
+# Thin: every target is one or two commands that one could type. `make` lists them.
+PRESET ?= dev
+JOBS ?= $(shell nproc)
+CONFIG ?= configs/deployment.json
+
+help:
+	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup:      ## install what is missing (root or sudo)
+	tools/setup.sh
+
+build:      ## release binary at build/release/skywire
+	@tools/setup.sh build
+	cmake --preset release
+	cmake --build --preset release -j $(JOBS) --target skywire
+
+run: build  ## build, then boot CONFIG (configs/deployment.json); Ctrl-C stops it
+	build/release/skywire svc run --config $(CONFIG)
+
+test:       ## build and run every test
+	@tools/setup.sh
+	cmake --preset $(PRESET)
+	cmake --build --preset $(PRESET) -j $(JOBS)
+	ctest --test-dir build/$(PRESET) --output-on-failure -j $(JOBS)
+
+asan:       ## every test under the address and undefined-behaviour sanitizers
+	@$(MAKE) --no-print-directory test PRESET=asan
+
+tsan:       ## unit and deployment tests under the thread sanitizer
+	@tools/setup.sh
+	cmake --preset tsan
+	cmake --build --preset tsan -j $(JOBS) --target unit_tests
+	ctest --test-dir build/tsan --output-on-failure -j $(JOBS) -L unit
+
+FUZZ_SECONDS ?= 20
+fuzz:       ## each fuzz target for FUZZ_SECONDS
+	@tools/setup.sh
+	cmake --preset fuzz
+	cmake --build --preset fuzz -j $(JOBS) --target fuzzers
+	tools/fuzz.sh build/fuzz $(FUZZ_SECONDS)
+
+e2e:        ## black-box tests of the real binary, alone
+	@tools/setup.sh
+	cmake --preset $(PRESET)
+	cmake --build --preset $(PRESET) -j $(JOBS) --target skywire skywire_faults
+	ctest --test-dir build/$(PRESET) --output-on-failure -L e2e
+
+bench:      ## benchmarks, each median and range of several runs
+	@tools/setup.sh
+	cmake --preset release
+	cmake --build --preset release -j $(JOBS) --target skywire benchmarks
+	bench/run.py build/release
+
+lint:       ## format, own checks, clang-tidy on what changed since LINT_BASE
+	@tools/setup.sh
+	cmake --preset dev
+	tools/lint.py
+
+lint-all:   ## the same, clang-tidy on everything
+	@tools/setup.sh
+	cmake --preset dev
+	tools/lint.py --all
+
+format:     ## rewrite the sources as clang-format has them
+	git ls-files '*.cpp' '*.hpp' | xargs clang-format-19 -i
+
+clean:      ## remove all builds
+	rm -rf build
+
+.PHONY: help setup build run test asan tsan fuzz e2e bench lint lint-all format clean

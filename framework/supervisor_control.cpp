@@ -1,0 +1,333 @@
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "framework/supervisor_impl.hpp"
+
+namespace skywire::framework {
+
+Supervisor::Impl::Impl(
+    Environment environment, const DeploymentConfig& config, std::set<std::string> only
+)
+    : environment_(environment),
+      config_(config),
+      only_(std::move(only)),
+      home_(environment.loops.at(0)),
+      graph_(config.blocks),
+      timeline_(environment.clock),
+      logger_(environment.logs.logger("supervisor")),
+      started_at_(environment.clock.wall()),
+      changed_(home_, environment.clock),
+      scope_(home_) {
+    for (std::size_t i = 0; i < config.blocks.size(); ++i) {
+        const BlockConfig& block = config.blocks[i];
+        units_.push_back(std::make_unique<Unit>(block, i));
+        loops_.push_back(environment_.loops.next());
+        metrics_.push_back(std::make_unique<LabelledMetrics>(
+            environment_.metrics, Labels{{"service", block.label}}
+        ));
+        units_.back()->since = started_at_;
+        wire(*units_.back());
+    }
+    make_probes();
+}
+
+Supervisor::Impl::~Impl() = default;
+
+net::Context Supervisor::Impl::context_of(const Unit& unit, const Executor& loop) {
+    return {
+        loop,
+        environment_.clock,
+        environment_.random,
+        environment_.network,
+        environment_.workers,
+        *metrics_[unit.index],
+        environment_.faults,
+        environment_.logs.logger(
+            unit.label(), unit.config.log_level.value_or(log::Level::info)
+        )
+    };
+}
+
+void Supervisor::Impl::wire(Unit& unit) {
+    unit.milestone_reached = [this, &unit](const std::string& milestone) {
+        if (!unit.reached.insert(milestone).second) return;
+        timeline_.add(unit.label(), "milestone", milestone);
+        changed_.notify();
+    };
+    unit.gate_entered = [this, &unit](const std::string& milestone) {
+        unit.waiting_gates.insert(milestone);
+        changed_.notify();
+    };
+    unit.gate_left = [this, &unit](const std::string& milestone) {
+        unit.waiting_gates.erase(milestone);
+        changed_.notify();
+    };
+    unit.exit_reported = [this, &unit](Result<> outcome) {
+        if (!unit.exit) unit.exit = std::move(outcome);
+        changed_.notify();
+    };
+    unit.noted = [this, &unit](const std::string& event, const std::string& detail) {
+        timeline_.add(unit.label(), event, detail);
+    };
+}
+
+void Supervisor::Impl::make_probes() {
+    for (const auto& unit : units_) {
+        const net::Context context = context_of(*unit, home_);
+        if (!only_.empty() && !only_.contains(unit->label())) {
+            unit->remote = std::make_unique<Probe>(context, external_of_block(unit->config));
+            unit->wanted = false;
+            continue;
+        }
+        if (!unit->config.type->externals) continue;
+        for (External& external : unit->config.type->externals(*unit->config.block)) {
+            const auto known = std::find_if(probes_.begin(), probes_.end(), [&](const auto& probe) {
+                return probe->external().name == external.name;
+            });
+            if (known == probes_.end()) {
+                probes_.push_back(std::make_unique<Probe>(context, std::move(external)));
+                unit->externals.push_back(probes_.back().get());
+            } else {
+                unit->externals.push_back(known->get());
+            }
+        }
+    }
+}
+
+void Supervisor::Impl::start() {
+    timeline_.add("", "started", fmt::format("{} services", labels().size()));
+    const auto changed = [this] { changed_.notify(); };
+    for (const auto& probe : probes_) {
+        scope_.spawn("probe " + probe->external().name, [probe = probe.get(), changed] {
+            return probe->run(changed);
+        });
+    }
+    for (const auto& unit : units_) {
+        if (!unit->is_remote()) {
+            {
+                const std::scoped_lock lock(running_mutex_);
+                running_.insert(unit->label());
+            }
+            scope_.spawn(unit->label(), [this, unit = unit.get()] { return run_unit(*unit); });
+            continue;
+        }
+        // Only what one of ours waits for is worth asking about.
+        const std::vector<const Edge*> edges = graph_.dependents(unit->index);
+        const bool needed = std::any_of(edges.begin(), edges.end(), [&](const Edge* edge) {
+            return !units_[edge->dependent]->is_remote();
+        });
+        if (!needed || !unit->remote->external().probe) continue;
+        scope_.spawn("probe " + unit->label(), [probe = unit->remote.get(), changed] {
+            return probe->run(changed);
+        });
+    }
+}
+
+bool Supervisor::Impl::is_there(const Unit& upstream, std::string_view milestone) const {
+    if (upstream.is_remote()) {
+        // What has no address to ask cannot be waited for.
+        return !upstream.remote->external().probe || upstream.remote->there();
+    }
+    return upstream.reached.contains(std::string(milestone));
+}
+
+std::string Supervisor::Impl::missing_for(const Unit& unit, std::string_view gate) const {
+    for (const Edge* edge : graph_.gates(unit.index, gate)) {
+        const Unit& upstream = *units_[edge->upstream];
+        if (is_there(upstream, edge->milestone)) continue;
+        if (upstream.is_remote()) {
+            return fmt::format(
+                "waiting for {} in another process: {}",
+                upstream.remote->external().name,
+                upstream.remote->reason()
+            );
+        }
+        return fmt::format("waiting for {}:{}", upstream.label(), edge->milestone);
+    }
+    if (gate != "start") return {};
+    for (const Probe* probe : unit.externals) {
+        if (probe->there()) continue;
+        return fmt::format(
+            "{} unreachable: {}: {}",
+            probe->external().kind,
+            probe->external().name,
+            probe->reason()
+        );
+    }
+    return {};
+}
+
+Task<bool> Supervisor::Impl::wait_ready() {
+    for (;;) {
+        const auto seen = changed_.version();
+        bool all = true;
+        for (const auto& unit : units_) {
+            if (unit->is_remote() || !unit->config.critical) continue;
+            if (unit->given_up) co_return false;
+            if (unit->state != State::ready && unit->state != State::degraded) all = false;
+        }
+        if (stopping_) co_return false;
+        if (all) co_return true;
+        co_await changed_.changed_since(seen);
+    }
+}
+
+Task<> Supervisor::Impl::wait_down() {
+    while (!down_) {
+        const auto seen = changed_.version();
+        if (down_) break;
+        co_await changed_.changed_since(seen);
+    }
+    // The units' own coroutines look once more and end.
+    co_await scope_.wait_empty();
+}
+
+bool Supervisor::Impl::any_critical_left() const {
+    return std::any_of(units_.begin(), units_.end(), [](const auto& unit) {
+        return !unit->is_remote() && unit->config.critical && !unit->given_up;
+    });
+}
+
+bool Supervisor::Impl::all_down() const {
+    return std::none_of(units_.begin(), units_.end(), [](const auto& unit) { return unit->up; });
+}
+
+void Supervisor::Impl::begin_shutdown(const std::string& reason, bool failed) {
+    if (failed) exit_code_ = 1;
+    if (stopping_) return;
+    stopping_ = true;
+    shutdown_deadline_ = now() + config_.supervisor.shutdown_timeout;
+    timeline_.add("", "not-ready");
+    timeline_.add("", "shutdown", reason);
+    log::info(logger_, "shutdown.begun", log::kv("reason", reason));
+    changed_.notify();
+    scope_.spawn("shutdown", [this] { return shut_down(); });
+}
+
+Task<> Supervisor::Impl::shut_down() {
+    for (;;) {
+        const auto seen = changed_.version();
+        if (all_down() || now() >= shutdown_deadline_) break;
+        co_await changed_.changed_since(seen, shutdown_deadline_);
+    }
+    // At the deadline the units' own coroutines report what they were waiting for; that needs no
+    // more time, but a turn of the loop each.
+    for (int turn = 0; turn < 1000 && !all_down(); ++turn) {
+        co_await asio::post(home_, asio::use_awaitable);
+    }
+    for (const auto& unit : units_) {
+        if (!unit->up) continue;
+        exit_code_ = 1;
+        report_.unstopped.push_back({unit->label(), {"stop"}});
+    }
+    timeline_.add("", "down");
+    log::info(logger_, "shutdown.done", log::kv("unstopped", report_.unstopped.size()));
+    down_ = true;
+    // Probes wait on; nobody needs their answers any more.
+    scope_.cancel();
+    changed_.notify();
+}
+
+void Supervisor::Impl::tell_dependents(const Unit& unit, UpstreamEvent event) {
+    for (const Edge* edge : graph_.dependents(unit.index)) {
+        Unit& dependent = *units_[edge->dependent];
+        if (edge->on_restart == OnUpstreamRestart::ignore || !dependent.instance) continue;
+        dependent.instance->upstream_changed(unit.label(), event);
+    }
+}
+
+/// Asks for a restart of all that restarts with this unit.
+void Supervisor::Impl::request_restart(Unit& unit, std::set<std::size_t>& visited) {
+    if (!visited.insert(unit.index).second) return;
+    for (const Edge* edge : graph_.dependents(unit.index)) {
+        Unit& dependent = *units_[edge->dependent];
+        if (edge->on_restart != OnUpstreamRestart::restart || dependent.is_remote()) continue;
+        if (dependent.up && dependent.request == Request::none) {
+            dependent.request = Request::restart;
+            timeline_.add(dependent.label(), "restart-asked", "upstream " + unit.label());
+        }
+        request_restart(dependent, visited);
+    }
+    changed_.notify();
+}
+
+void Supervisor::Impl::stop_dependents(const Unit& unit, const std::string& why) {
+    for (const Edge* edge : graph_.dependents(unit.index)) {
+        Unit& dependent = *units_[edge->dependent];
+        if (edge->gate != "start" || dependent.is_remote() || !dependent.wanted) continue;
+        dependent.wanted = false;
+        dependent.request = Request::stop;
+        timeline_.add(
+            dependent.label(), "stop-asked", fmt::format("upstream {}: {}", unit.label(), why)
+        );
+        if (!dependent.up) set_state(dependent, State::stopped, "stopped with " + unit.label());
+        stop_dependents(dependent, why);
+    }
+    changed_.notify();
+}
+
+Task<Result<>> Supervisor::Impl::command(std::string label, Command command) {
+    const auto found = std::find_if(units_.begin(), units_.end(), [&](const auto& unit) {
+        return unit->label() == label && !unit->is_remote();
+    });
+    if (found == units_.end()) {
+        co_return fail(errc::not_found, fmt::format("no service {} in this process", label));
+    }
+    Unit& unit = **found;
+    if (stopping_) co_return fail(errc::wrong_state, "the deployment is shutting down");
+    const std::size_t stuck = unit.not_stopped.size();
+    if (stuck > 0) {
+        co_return fail(
+            errc::wrong_state, fmt::format("{} did not stop; restart the process", label)
+        );
+    }
+    if (command == Command::start && unit.up) {
+        co_return fail(errc::wrong_state, fmt::format("{} is running", label));
+    }
+    timeline_.add(label, command == Command::stop    ? "stop-asked"
+                         : command == Command::start ? "start-asked"
+                                                     : "restart-asked",
+                  "operator");
+    unit.wanted = command != Command::stop;
+    unit.given_up = false;
+    unit.restarts.reset();
+    if (command == Command::restart) {
+        std::set<std::size_t> visited;
+        request_restart(unit, visited);
+        ++unit.restart_count;
+    }
+    unit.request = command == Command::stop      ? Request::stop
+                   : command == Command::restart ? Request::restart
+                                                 : Request::none;
+    if (command == Command::stop && !unit.up) set_state(unit, State::stopped, "by the operator");
+    const bool was_up = unit.up;
+    changed_.notify();
+    const SteadyTime deadline = now() + unit.config.drain_timeout + unit.config.stop_timeout +
+                                (command == Command::stop ? Duration(0)
+                                                          : unit.config.start_timeout) +
+                                std::chrono::seconds(1);
+    bool went_down = !was_up;
+    for (;;) {
+        const auto seen = changed_.version();
+        if (!unit.up) went_down = true;
+        if (!unit.not_stopped.empty()) {
+            co_return fail(errc::timed_out, fmt::format("{} did not stop", label));
+        }
+        if (went_down && command == Command::stop) co_return Result<>();
+        if (went_down && unit.reached.contains("ready")) co_return Result<>();
+        if (went_down && !unit.up && unit.state == State::failed) {
+            co_return fail(errc::unavailable, fmt::format("{} failed: {}", label, unit.reason));
+        }
+        if (stopping_) co_return fail(errc::cancelled, "the deployment is shutting down");
+        if (now() >= deadline) {
+            co_return fail(
+                errc::timed_out,
+                fmt::format("{} is still {}: {}", label, state_name(unit.state), unit.reason)
+            );
+        }
+        co_await changed_.changed_since(seen, deadline);
+    }
+}
+
+}  // namespace skywire::framework

@@ -1,0 +1,384 @@
+#include <fmt/format.h>
+
+#include "framework/metrics_text.hpp"
+#include "framework/supervisor_impl.hpp"
+
+namespace skywire::framework {
+
+Task<> Supervisor::Impl::run_unit(Unit& unit) {
+    while (!stopping_) {
+        const bool startable = co_await wait_startable(unit);
+        if (!startable) continue;
+        unit.request = Request::none;
+        unit.up = true;
+        const SteadyTime began = now();
+        Result<> outcome = co_await start_service(unit);
+        if (!outcome) {
+            const bool asked = stopping_ || unit.request != Request::none;
+            co_await take_down(
+                unit,
+                /*drain=*/false,
+                asked ? State::stopped : State::failed,
+                asked ? std::string() : outcome.error().message()
+            );
+            if (!asked) co_await after_failure(unit, outcome, Duration(0));
+            continue;
+        }
+        unit.start_took = now() - began;
+        timeline_.add(unit.label(), "ready", format_duration(unit.start_took));
+        log::info(
+            logger_,
+            "service.ready",
+            log::kv("service", unit.label()),
+            log::kv("took", format_duration(unit.start_took))
+        );
+        tell_dependents(unit, UpstreamEvent::up);
+        co_await poll_health(unit);
+        const SteadyTime ready_at = now();
+        const Ending ending = co_await watch(unit);
+        if (ending != Ending::exited) {
+            co_await take_down(unit, /*drain=*/true, State::stopped, {});
+            continue;
+        }
+        outcome = std::move(*unit.exit);
+        const std::string why = outcome ? "it ended without being asked to"
+                                        : outcome.error().message();
+        co_await take_down(unit, /*drain=*/false, State::failed, why);
+        co_await after_failure(unit, outcome, now() - ready_at);
+    }
+}
+
+/// Waits until the unit is wanted and its upstreams and externals are there; false where the loop
+/// should look at everything again (shutdown, stopped by the operator).
+Task<bool> Supervisor::Impl::wait_startable(Unit& unit) {
+    for (;;) {
+        const auto seen = changed_.version();
+        if (stopping_) co_return false;
+        if (unit.wanted && !unit.given_up) {
+            const std::string missing = missing_for(unit, "start");
+            if (missing.empty()) co_return true;
+            if (unit.reason != missing) {
+                set_state(unit, State::starting, missing);
+                timeline_.add(unit.label(), "waiting", missing);
+            }
+        }
+        co_await changed_.changed_since(seen);
+    }
+}
+
+Task<Result<>> Supervisor::Impl::start_service(Unit& unit) {
+    set_state(unit, State::starting, "starting");
+    timeline_.add(unit.label(), "starting");
+    unit.exit.reset();
+    const Executor& loop = loops_[unit.index];
+    Instance::Setup setup{
+        home_,
+        context_of(unit, loop),
+        unit.label(),
+        config_.supervisor.state_dir,
+        [this, label = unit.label()] {
+            return service_metrics_text(environment_.metrics, label);
+        }
+    };
+    unit.instance = std::make_unique<Instance>(std::move(setup), unit.config.block, unit);
+    if (auto made = unit.instance->make(*unit.config.type); !made) co_return made.error();
+    auto starting = unit.instance->start([this] { changed_.notify(); });
+    auto outcome = co_await await_start(unit, starting);
+    if (!outcome) co_return outcome;
+    unit.reached.insert("ready");
+    set_state(unit, State::ready, {});
+    co_return Result<>();
+}
+
+/// The start's own outcome, or why it was cut short. Time at closed gates does not count.
+Task<Result<>> Supervisor::Impl::await_start(Unit& unit, Operation<Result<>>& starting) {
+    SteadyTime deadline = now() + unit.config.start_timeout;
+    std::optional<SteadyTime> held_since;
+    std::optional<Error> cut_short;
+    SteadyTime give_up_at = SteadyTime::max();
+    for (;;) {
+        const auto seen = changed_.version();
+        if (starting.done()) break;
+        const std::set<std::string> gates = unit.waiting_gates;
+        for (const std::string& gate : gates) {
+            const std::string missing = missing_for(unit, gate);
+            if (missing.empty()) {
+                unit.instance->release_gate(gate);
+            } else {
+                set_state(unit, State::starting, missing);
+            }
+        }
+        if (!gates.empty() && !held_since) held_since = now();
+        if (gates.empty() && held_since) {
+            deadline += now() - *held_since;
+            held_since.reset();
+            set_state(unit, State::starting, "starting");
+        }
+        if (!cut_short) {
+            if (stopping_ || unit.request != Request::none) {
+                cut_short = fail(errc::cancelled, "stopped during its start");
+            } else if (unit.exit && !*unit.exit) {
+                cut_short = unit.exit->error();
+            } else if (!held_since && now() >= deadline) {
+                cut_short = fail(
+                    errc::timed_out,
+                    fmt::format(
+                        "not ready within start_timeout ({})",
+                        format_duration(unit.config.start_timeout)
+                    )
+                );
+            }
+            if (cut_short) {
+                starting.cancel();
+                give_up_at = now() + unit.config.stop_timeout;
+            }
+        }
+        if (cut_short && now() >= give_up_at) {
+            unit.not_stopped.push_back("start");
+            co_return *cut_short;
+        }
+        const SteadyTime wake = cut_short    ? give_up_at
+                                : held_since ? SteadyTime::max()
+                                             : deadline;
+        co_await changed_.changed_since(seen, wake);
+    }
+    Result<> outcome;
+    try {
+        outcome = starting.take();
+    } catch (const std::exception& thrown) {
+        outcome = fail(errc::unavailable, thrown.what());
+    }
+    if (cut_short) co_return *cut_short;
+    co_return outcome;
+}
+
+/// Runs until something ends the service.
+Task<Ending> Supervisor::Impl::watch(Unit& unit) {
+    SteadyTime next_poll = now() + unit.config.health.interval;
+    for (;;) {
+        const auto seen = changed_.version();
+        if (unit.exit) co_return Ending::exited;
+        if (stopping_) co_return Ending::shutdown;
+        if (unit.request != Request::none) co_return Ending::asked;
+        // A gate may also be entered after the start: a service that serves before it has all.
+        const std::set<std::string> gates = unit.waiting_gates;
+        for (const std::string& gate : gates) {
+            if (missing_for(unit, gate).empty()) unit.instance->release_gate(gate);
+        }
+        if (now() >= next_poll) {
+            co_await poll_health(unit);
+            next_poll = now() + unit.config.health.interval;
+            continue;
+        }
+        co_await changed_.changed_since(seen, next_poll);
+    }
+}
+
+Task<> Supervisor::Impl::poll_health(Unit& unit) {
+    auto asked = unit.instance->health([this] { changed_.notify(); });
+    const SteadyTime deadline =
+        now() + std::max<Duration>(unit.config.health.interval, std::chrono::seconds(2));
+    while (!asked.done() && now() < deadline && !stopping_) {
+        const auto seen = changed_.version();
+        if (asked.done()) break;
+        co_await changed_.changed_since(seen, deadline);
+    }
+    std::vector<Check> checks;
+    if (asked.done()) {
+        try {
+            checks = asked.take().checks;
+        } catch (const std::exception& thrown) {
+            checks.push_back({"health", Check::Status::fail, thrown.what()});
+        }
+    } else if (stopping_) {
+        co_return;
+    } else {
+        checks.push_back({"event-loop", Check::Status::fail, "no answer to the health check"});
+    }
+    for (Check& check : upstream_checks(unit)) checks.push_back(std::move(check));
+    unit.health.report(checks, environment_.clock.wall());
+    const HealthTracker::Tracked* failing = unit.health.failing();
+    if (failing != nullptr) {
+        set_state(unit, State::degraded, fmt::format("{}: {}", failing->name, failing->detail));
+    } else {
+        set_state(unit, State::ready, {});
+    }
+}
+
+/// What needs this unit stops first: at shutdown everything, at a restart what restarts with it.
+Task<> Supervisor::Impl::wait_turn_to_stop(Unit& unit) {
+    const std::vector<std::size_t> before = graph_.stop_before(unit.index);
+    for (;;) {
+        const auto seen = changed_.version();
+        const bool blocked = std::any_of(before.begin(), before.end(), [&](std::size_t index) {
+            const Unit& dependent = *units_[index];
+            if (dependent.is_remote() || !dependent.up) return false;
+            return stopping_ || dependent.request == Request::restart;
+        });
+        if (!blocked || now() >= shutdown_deadline_) co_return;
+        co_await changed_.changed_since(seen, shutdown_deadline_);
+    }
+}
+
+Task<> Supervisor::Impl::take_down(
+    Unit& unit, bool drain, State end_state, std::string reason
+) {
+    const bool failed = end_state == State::failed;
+    if (failed) {
+        timeline_.add(unit.label(), "failed", reason);
+        log::error(
+            logger_, "service.failed", log::kv("service", unit.label()), log::kv("reason", reason)
+        );
+    }
+    co_await wait_turn_to_stop(unit);
+    set_state(unit, State::stopping, reason);
+    tell_dependents(unit, UpstreamEvent::down);
+    const bool stopped = co_await drain_and_stop(unit, drain && !failed);
+    unit.reached.clear();
+    unit.waiting_gates.clear();
+    unit.health.clear();
+    if (stopped) {
+        unit.instance.reset();
+        timeline_.add(unit.label(), "stopped");
+    } else {
+        unit.instance->abandon();
+        unit.instance.reset();
+        report_.unstopped.push_back({unit.label(), unit.not_stopped});
+        exit_code_ = 1;
+        const std::string what = fmt::format("{}", fmt::join(unit.not_stopped, ", "));
+        timeline_.add(unit.label(), "unstopped", what);
+        log::error(
+            logger_, "service.unstopped", log::kv("service", unit.label()), log::kv("what", what)
+        );
+        // Its coroutines still run and hold its port: a second one beside it would only confuse.
+        unit.given_up = true;
+        end_state = State::failed;
+        reason = "did not stop: " + what;
+    }
+    unit.up = false;
+    set_state(unit, end_state, std::move(reason));
+    {
+        const std::scoped_lock lock(running_mutex_);
+        if (stopped) running_.erase(unit.label());
+    }
+    changed_.notify();
+}
+
+/// True when all of it ended in time.
+Task<bool> Supervisor::Impl::drain_and_stop(Unit& unit, bool drain) {
+    if (!unit.not_stopped.empty()) co_return false;
+    const auto wake = [this] { changed_.notify(); };
+    if (drain) {
+        timeline_.add(unit.label(), "draining");
+        const SteadyTime deadline =
+            std::min(now() + unit.config.drain_timeout, shutdown_deadline_);
+        auto draining = unit.instance->drain(deadline, wake);
+        while (!draining.done() && now() < std::min(deadline, shutdown_deadline_)) {
+            const auto seen = changed_.version();
+            if (draining.done()) break;
+            const SteadyTime until = std::min(deadline, shutdown_deadline_);
+            co_await changed_.changed_since(seen, until);
+        }
+        if (!draining.done()) {
+            timeline_.add(unit.label(), "drain-cut-short");
+            draining.cancel();
+        }
+    }
+    timeline_.add(unit.label(), "stopping");
+    const SteadyTime deadline = now() + unit.config.stop_timeout;
+    auto stopping = unit.instance->stop(std::min(deadline, shutdown_deadline_), wake);
+    for (;;) {
+        const auto seen = changed_.version();
+        // shutdown_deadline_ may come closer while we wait.
+        const SteadyTime until = std::min(deadline, shutdown_deadline_);
+        if (stopping.done() || now() >= until) break;
+        co_await changed_.changed_since(seen, until);
+    }
+    if (!stopping.done()) {
+        stopping.cancel();
+        unit.not_stopped.push_back("stop");
+        co_return false;
+    }
+    try {
+        unit.not_stopped = stopping.take();
+    } catch (const std::exception& thrown) {
+        unit.not_stopped = {fmt::format("stop: {}", thrown.what())};
+    }
+    if (!unit.not_stopped.empty()) co_return false;
+    auto destroying = unit.instance->destroy(wake);
+    while (!destroying.done()) {
+        const auto seen = changed_.version();
+        if (destroying.done()) break;
+        co_await changed_.changed_since(seen);
+    }
+    co_return true;
+}
+
+/// Waits out the backoff, or gives up.
+Task<> Supervisor::Impl::after_failure(Unit& unit, const Result<>& outcome, Duration ready_for) {
+    environment_.metrics
+        .counter(
+            "skywire_service_failures_total",
+            "Failures of a service: a start that did not succeed, or an end nobody asked for.",
+            {{"service", unit.label()}}
+        )
+        .add();
+    if (unit.given_up) {
+        give_up(unit, unit.reason);
+        co_return;
+    }
+    const std::string why =
+        outcome ? "it ended without being asked to" : outcome.error().message();
+    const auto delay = unit.restarts.on_failure(now(), ready_for, environment_.random);
+    if (!delay) {
+        give_up(
+            unit,
+            unit.config.restart.mode == RestartMode::never
+                ? fmt::format("{} (restart policy: never)", why)
+                : fmt::format("{} ({} failures, gave up)", why, unit.restarts.failures())
+        );
+        co_return;
+    }
+    std::set<std::size_t> visited;
+    request_restart(unit, visited);
+    const std::string detail =
+        fmt::format("in {}, attempt {}", format_duration(*delay), unit.restarts.failures() + 1);
+    timeline_.add(unit.label(), "restarting", detail);
+    log::warn(
+        logger_,
+        "service.restarting",
+        log::kv("service", unit.label()),
+        log::kv("in", format_duration(*delay)),
+        log::kv("after", why)
+    );
+    ++unit.restart_count;
+    unit.request = Request::none;
+    const SteadyTime at = now() + *delay;
+    for (;;) {
+        const auto seen = changed_.version();
+        if (stopping_ || !unit.wanted || unit.request != Request::none || now() >= at) co_return;
+        co_await changed_.changed_since(seen, at);
+    }
+}
+
+void Supervisor::Impl::give_up(Unit& unit, const std::string& why) {
+    unit.given_up = true;
+    set_state(unit, State::failed, why);
+    timeline_.add(unit.label(), "gave-up", why);
+    log::error(
+        logger_, "service.gave_up", log::kv("service", unit.label()), log::kv("reason", why)
+    );
+    switch (unit.config.restart.on_give_up) {
+        case OnGiveUp::degrade: break;
+        case OnGiveUp::stop_dependents: stop_dependents(unit, why); break;
+        case OnGiveUp::exit:
+            begin_shutdown(fmt::format("{} gave up: {}", unit.label(), why), /*failed=*/true);
+            return;
+    }
+    if (!any_critical_left()) {
+        begin_shutdown("every critical service has given up", /*failed=*/true);
+    }
+    changed_.notify();
+}
+
+}  // namespace skywire::framework
