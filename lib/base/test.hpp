@@ -18,6 +18,14 @@
 #include "base/bytes.hpp"
 #include "base/json.hpp"
 
+/// A failed REQUIRE(result) shows the error's sentence.
+template <class T>
+struct Catch::StringMaker<skywire::Result<T>> {
+    static std::string convert(const skywire::Result<T>& result) {
+        return result ? "a value" : "error: " + result.error().message();
+    }
+};
+
 namespace skywire::test {
 
 /// A file below the checkout, whole.

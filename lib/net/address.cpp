@@ -64,7 +64,7 @@ Result<> check_name(std::string_view text, std::string_view host) {
             return bad_address(text, "a label of the host is longer than 63 bytes");
         }
     }
-    if (!digits_and_dots) return {};
+    if (host.empty() || !digits_and_dots) return {};
     ErrorCode ec;
     asio::ip::make_address_v4(std::string(host), ec);
     if (ec) return bad_address(text, "the host is not an IPv4 address");
@@ -85,8 +85,12 @@ Result<Address> parse_bracketed(std::string_view text) {
     const auto end = text.find(']');
     if (end == std::string_view::npos) return bad_address(text, "the ] is missing");
     ErrorCode ec;
-    const auto v6 = asio::ip::make_address_v6(std::string(text.substr(1, end - 1)), ec);
+    const std::string_view host = text.substr(1, end - 1);
+    const auto v6 = asio::ip::make_address_v6(std::string(host), ec);
     if (ec) return bad_address(text, "what stands in brackets is not an IPv6 address");
+    if (host.find('%') != std::string_view::npos && v6.scope_id() == 0) {
+        return bad_address(text, "no interface has the name behind the %");
+    }
     if (end + 1 >= text.size() || text[end + 1] != ':') {
         return bad_address(text, "no :port follows the ]");
     }

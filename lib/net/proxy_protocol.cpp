@@ -54,7 +54,7 @@ std::optional<ip::address> parse_address(std::string_view word, bool v6) {
     if (v6) {
         const auto address = ip::make_address_v6(std::string(word), ec);
         // A zone means nothing on another machine.
-        if (ec || address.scope_id() != 0) return std::nullopt;
+        if (ec || word.find('%') != std::string_view::npos) return std::nullopt;
         return address;
     }
     const auto address = ip::make_address_v4(std::string(word), ec);
@@ -71,16 +71,13 @@ std::optional<std::uint16_t> parse_port(std::string_view word) {
 }
 
 Result<ProxyHeader> parse_v1(std::string_view text) {
-    const auto end = text.substr(0, kV1Max).find("\r\n");
-    if (end == std::string_view::npos) {
-        if (text.size() >= kV1Max) return bad_header("no end of line within 107 bytes");
-        const auto stray = text.find_first_of("\r\n");
-        const bool may_become_crlf = stray + 1 == text.size() && text[stray] == '\r';
-        if (stray != std::string_view::npos && !may_become_crlf) {
-            return bad_header("the line ends without CR LF");
-        }
-        return incomplete();
+    const auto end = text.substr(0, kV1Max).find_first_of("\r\n");
+    if (end == std::string_view::npos && text.size() < kV1Max) return incomplete();
+    if (end == std::string_view::npos || end + 2 > kV1Max) {
+        return bad_header("no end of line within 107 bytes");
     }
+    if (text[end] == '\r' && end + 1 == text.size()) return incomplete();
+    if (text.substr(end, 2) != "\r\n") return bad_header("the line ends without CR LF");
     ProxyHeader header = complete(end + 2);
     std::string_view line = text.substr(kV1Start.size(), end - kV1Start.size());
     const std::string_view family = next_word(line);
@@ -130,11 +127,14 @@ Result<ProxyHeader> parse_v2(ByteSpan bytes) {
     if (bytes.size() < kV2Fixed) return incomplete();
     const auto family = std::to_integer<unsigned>(bytes[13]) >> 4;
     const auto transport = std::to_integer<unsigned>(bytes[13]) & 0x0f;
-    if (family > 3 || transport > 2) return bad_header("unknown address family or transport");
+    const bool local = command == 0;
+    // What LOCAL carries is to be ignored, its family too.
+    if (!local && (family > 3 || transport > 2)) {
+        return bad_header("unknown address family or transport");
+    }
     const std::size_t length = read_u16(bytes.data() + 14);
     if (kV2Fixed + length > kProxyHeaderMax) return bad_header("longer than 2048 bytes");
     const std::size_t address_bytes = family == 1 ? 12 : family == 2 ? 36 : family == 3 ? 216 : 0;
-    const bool local = command == 0;
     if (!local && length < address_bytes) return bad_header("too short for its addresses");
     if (bytes.size() < kV2Fixed + length) return incomplete();
     ProxyHeader header = complete(kV2Fixed + length);

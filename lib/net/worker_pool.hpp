@@ -17,8 +17,8 @@
 
 namespace skywire::net {
 
-/// Runs what blocks (disk, SQLite) away from the event loops. The queue has a bound. Dies before the
-/// loops that use it; its destructor waits for all work.
+/// Runs what blocks (disk, SQLite) away from the event loops. The queue has a bound. Dies before
+/// the loops that use it; its destructor waits for all work.
 class WorkerPool {
  public:
     WorkerPool(std::size_t threads, std::size_t queue_max)
