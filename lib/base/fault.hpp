@@ -2,6 +2,7 @@
 
 #include <string_view>
 
+#include "base/clock.hpp"
 #include "base/result.hpp"
 
 namespace skywire {
@@ -15,6 +16,9 @@ class Faults {
 
     /// The failure a test has set here, or success. Production answers success without a look-up.
     virtual Result<> check(std::string_view, std::string_view) { return {}; }
+
+    /// How long a test holds the code up here ("slow start", "slow stop"), or zero.
+    virtual Duration delay(std::string_view, std::string_view) { return Duration(0); }
 };
 
 }  // namespace skywire
