@@ -12,6 +12,7 @@
 
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/cancellation_state.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/system/system_error.hpp>
@@ -51,6 +52,12 @@ template <class T>
 Task<Result<T>> with_deadline(Clock& clock, SteadyTime deadline, Task<Result<T>> task) {
     const Executor executor = co_await asio::this_coro::executor;
     const auto state = std::make_shared<detail::DeadlineState<T>>(executor, clock);
+    // The task must have ended before what it refers to dies with the caller: nothing throws here
+    // while it runs.
+    const bool throws = co_await asio::this_coro::throw_if_cancelled();
+    co_await asio::this_coro::throw_if_cancelled(false);
+    const auto caller = co_await asio::this_coro::cancellation_state;
+    const auto cancelled_before = caller.cancelled();
     asio::co_spawn(
         executor,
         detail::DeadlineState<T>::run(state, std::move(task)),
@@ -63,17 +70,16 @@ Task<Result<T>> with_deadline(Clock& clock, SteadyTime deadline, Task<Result<T>>
             }
         )
     );
-    const bool reached = co_await state->timer.wait_until(deadline);
-    const bool interrupted = !state->ended;
-    if (interrupted) {
-        // The task must have ended before its arguments die with the caller, come what may.
-        const bool throws = co_await asio::this_coro::throw_if_cancelled();
-        co_await asio::this_coro::throw_if_cancelled(false);
-        state->signal.emit(asio::cancellation_type::terminal);
-        while (!state->ended)
-            co_await state->timer.wait_until(SteadyTime::max());
-        co_await asio::this_coro::throw_if_cancelled(throws);
+    bool reached = false;
+    // The task has run to its first wait by now, and may have cancelled its own caller.
+    if (caller.cancelled() == cancelled_before) {
+        reached = co_await state->timer.wait_until(deadline);
     }
+    const bool interrupted = !state->ended;
+    if (interrupted) state->signal.emit(asio::cancellation_type::terminal);
+    while (!state->ended)
+        co_await state->timer.wait_until(SteadyTime::max());
+    co_await asio::this_coro::throw_if_cancelled(throws);
     if (state->error && !(interrupted && detail::is_cancellation(state->error))) {
         std::rethrow_exception(state->error);
     }

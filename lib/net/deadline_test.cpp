@@ -160,3 +160,17 @@ TEST_CASE_METHOD(Fixture, "deadline: waits for a task that does not listen") {
     loop.settle();
     CHECK(failed_with(errc::timed_out));
 }
+
+TEST_CASE_METHOD(Fixture, "deadline: a task may cancel its own caller") {
+    const auto self_cancelling = [this]() -> Task<Result<Value>> {
+        scope.cancel();
+        return waiting(false);
+    };
+    const auto outer = [&]() -> Task<Result<Value>> {
+        auto inner = co_await self_cancelling();
+        co_return inner;
+    };
+    start(outer());
+    CHECK(failed_with(errc::cancelled));
+    CHECK(ended);
+}

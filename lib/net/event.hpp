@@ -9,7 +9,8 @@
 namespace skywire::net {
 
 /// Wakes coroutines that wait for something to happen on the same event loop: a condition variable
-/// without a lock. Waiters check their condition again, `while (!ready) co_await event.wait();`.
+/// without a lock. Waiters check their condition again, `while (!ready) co_await event.wait();`. It
+/// outlives its waiters.
 class Event {
  public:
     explicit Event(Executor executor);

@@ -119,7 +119,7 @@ Task<std::vector<std::string>> Scope::close(Clock& clock, SteadyTime grace, Stea
     });
     if (finishers && clock.now() < grace) {
         signal(/*including_finishers=*/false);
-        co_await wait_empty_until(clock, grace);
+        co_await wait_empty_until(clock, std::min(grace, deadline));
     }
     signal(/*including_finishers=*/true);
     co_await wait_empty_until(clock, deadline);

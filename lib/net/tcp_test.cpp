@@ -276,6 +276,12 @@ TEST_CASE_METHOD(Fixture, "tcp: an accept without descriptors fails and works ag
         auto dialled = co_await loop.network.dial(loop.ioc.get_executor(), listener->local());
         far = std::move(dialled).value();
     };
+    const auto accept = [this]() -> Task<Result<std::unique_ptr<Stream>>> {
+        return listener->accept();
+    };
+    // Once before the limit falls: the sanitizers open a pipe at the first sight of a type.
+    loop.run(dial());
+    CHECK(loop.run(accept()).has_value());
     loop.run(dial());
     rlimit before{};
     REQUIRE(::getrlimit(RLIMIT_NOFILE, &before) == 0);
@@ -284,9 +290,6 @@ TEST_CASE_METHOD(Fixture, "tcp: an accept without descriptors fails and works ag
     rlimit none = before;
     none.rlim_cur = static_cast<rlim_t>(next);
     REQUIRE(::setrlimit(RLIMIT_NOFILE, &none) == 0);
-    const auto accept = [this]() -> Task<Result<std::unique_ptr<Stream>>> {
-        return listener->accept();
-    };
     const auto refused = loop.run(accept());
     REQUIRE(::setrlimit(RLIMIT_NOFILE, &before) == 0);
     REQUIRE(!refused);

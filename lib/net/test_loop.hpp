@@ -8,6 +8,7 @@
 
 #include <chrono>
 #include <exception>
+#include <memory>
 #include <optional>
 #include <stdexcept>
 #include <utility>
@@ -40,28 +41,23 @@ class TestLoop {
     /// at all happens for a minute: the task waits for something that can never come.
     template <class T>
     T run(Task<T> task) {
-        std::exception_ptr error;
-        bool ended = false;
-        std::optional<T> value;
-        asio::co_spawn(ioc, std::move(task), [&](std::exception_ptr failed, T result) {
-            error = failed;
-            if (!failed) value.emplace(std::move(result));
-            ended = true;
-        });
-        run_until([&] { return ended; });
-        if (error) std::rethrow_exception(error);
-        return std::move(*value);
+        const auto value = std::make_shared<std::optional<T>>();
+        run(keep(std::move(task), value));
+        return std::move(**value);
     }
 
     void run(Task<> task) {
-        std::exception_ptr error;
-        bool ended = false;
-        asio::co_spawn(ioc, std::move(task), [&](std::exception_ptr failed) {
-            error = failed;
-            ended = true;
+        struct End {
+            std::exception_ptr error;
+            bool reached = false;
+        };
+        const auto end = std::make_shared<End>();
+        asio::co_spawn(ioc, std::move(task), [end](std::exception_ptr error) {
+            end->error = std::move(error);
+            end->reached = true;
         });
-        run_until([&] { return ended; });
-        if (error) std::rethrow_exception(error);
+        run_until([&] { return end->reached; });
+        if (end->error) std::rethrow_exception(end->error);
     }
 
     /// Runs handlers until `done()`.
@@ -91,6 +87,12 @@ class TestLoop {
     MetricRegistry metrics;
     Faults faults;
     Context context;
+
+ private:
+    template <class T>
+    static Task<> keep(Task<T> task, std::shared_ptr<std::optional<T>> into) {
+        into->emplace(co_await std::move(task));
+    }
 };
 
 }  // namespace skywire::net
