@@ -75,6 +75,8 @@ class Server::Impl {
     Task<std::vector<std::string>> stop(SteadyTime deadline) {
         end_accepting();
         Clock& clock = core_.context.clock;
+        // Before the connections, whose end may take all the time there is.
+        loops_.cancel();
         auto late = co_await running_.close(clock, clock.now(), deadline);
         const auto loops_late = co_await loops_.close(clock, clock.now(), deadline);
         late.insert(late.end(), loops_late.begin(), loops_late.end());

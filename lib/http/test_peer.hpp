@@ -84,7 +84,7 @@ class Rig {
  public:
     explicit Rig(Server::Options options = {}) : loop(&clock), options_(std::move(options)) {}
     ~Rig() {
-        if (server_) loop.run(server_->stop(clock.now()));
+        if (server_) loop.run(server_->stop(clock.now() + std::chrono::seconds(10)));
     }
 
     /// Made at the first call, when the routes are there.

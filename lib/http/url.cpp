@@ -1,5 +1,7 @@
 #include "http/client.hpp"
 
+#include <charconv>
+
 #include <boost/url/parse.hpp>
 #include <boost/url/url_view.hpp>
 
@@ -22,8 +24,12 @@ Result<Url> Url::parse(std::string_view text) {
     if (host.empty()) return malformed("it names no host");
     std::uint16_t port = 80;
     if (view.has_port() && !view.port().empty()) {
-        port = view.port_number();
-        if (port == 0) return malformed("the port is not within 1 to 65535");
+        const std::string_view digits = view.port();
+        const char* const end = digits.data() + digits.size();
+        // Boost 1.81's port_number() wraps around.
+        const auto [stop, ec] = std::from_chars(digits.data(), end, port);
+        if (ec != std::errc() || stop != end || port == 0)
+            return malformed("the port is not within 1 to 65535");
     }
     Url url;
     url.address = net::Address::tcp(std::move(host), port);
