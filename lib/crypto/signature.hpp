@@ -59,10 +59,14 @@ Result<PublicKey> recover(const Digest& digest, const Signature& signature);
 
 /// Success where `signer` made `signature` over the digest. errc::not_recoverable, wrong_signer,
 /// not_canonical, in this order, as the network's verifier finds them. Costs about 42 us.
-Result<> verify_digest(const PublicKey& signer, const Digest& digest, const Signature& signature);
+[[nodiscard]] Result<> verify_digest(
+    const PublicKey& signer, const Digest& digest, const Signature& signature
+);
 
 /// The same over SHA-256 of `payload`.
-Result<> verify(const PublicKey& signer, ByteSpan payload, const Signature& signature);
+[[nodiscard]] Result<> verify(
+    const PublicKey& signer, ByteSpan payload, const Signature& signature
+);
 
 }  // namespace skywire::crypto
 

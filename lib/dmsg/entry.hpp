@@ -74,7 +74,7 @@ void sign_entry(Entry& entry, const crypto::SecretKey& secret_key);
 /// Success where the signature is the static key's over the members known here; errc::
 /// invalid_signature. Do not ask this of a server entry read from a discovery: it has changed
 /// serverType, and nobody verifies what a discovery hands out.
-Result<> verify_entry(const Entry& entry);
+[[nodiscard]] Result<> verify_entry(const Entry& entry);
 
 /// An entry together with the text it came in, whose bytes are what was signed.
 class ReceivedEntry {
@@ -90,7 +90,7 @@ class ReceivedEntry {
     /// Verifies over the received text with the signature cut out, so that members of vintages to
     /// come are covered; then, for texts in another order or with white space, as verify_entry
     /// does. errc::invalid_signature. About 45 us; twice that for a text in another form.
-    Result<> verify() const;
+    [[nodiscard]] Result<> verify() const;
 
     /// What to store and to hand out: the received text where it is compact and in order, else the
     /// known members anew and the unknown ones behind them.

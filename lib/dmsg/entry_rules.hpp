@@ -26,11 +26,11 @@ struct EntryRules {
 /// static key, role, server address, timestamp (only where there is no client part), signature.
 /// errc:: loopback_address, no_version, no_signature, no_static_key, no_role, no_server_address,
 /// outdated_timestamp, invalid_signature.
-Result<> check_entry(const ReceivedEntry& received, const EntryRules& rules);
+[[nodiscard]] Result<> check_entry(const ReceivedEntry& received, const EntryRules& rules);
 
 /// What an entry must have above the one that is stored under its key: a larger sequence, and a
 /// timestamp not below. errc::wrong_sequence, older_timestamp.
-Result<> check_update(const Entry& stored, const Entry& next);
+[[nodiscard]] Result<> check_update(const Entry& stored, const Entry& next);
 
 /// The host of "host:port" is empty or a loopback IP literal. Names, and texts that are no
 /// "host:port", are not.

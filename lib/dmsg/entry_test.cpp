@@ -162,8 +162,8 @@ TEST_CASE("entry: text behind the value is ignored, as is white space around it"
 
 TEST_CASE("entry: signed members of vintages to come verify and are kept in their places") {
     const std::string text = signed_as_it_stands(
-        common_members() +
-        R"(,"future":"a","server":{"address":"192.0.2.1:1","address_wt":"b","availableSessions":3,"dht_bootstrap":true})"
+        common_members() + R"(,"future":"a","server":{"address":"192.0.2.1:1","address_wt":"b",)"
+                           R"("availableSessions":3,"dht_bootstrap":true})"
     );
     const ReceivedEntry received = parse(text);
     CHECK(received.verify().has_value());
@@ -179,9 +179,9 @@ TEST_CASE("entry: signed members of vintages to come verify and are kept in thei
 }
 
 TEST_CASE("entry: unknown members of a text out of order are kept behind the known ones") {
-    const ReceivedEntry received = parse(
-        R"({"server":{"new":{ "a" : 1 },"availableSessions":2,"address":"h:1"},"client":{"x":null},"top":[]})"
-    );
+    const ReceivedEntry received =
+        parse(R"({"server":{"new":{ "a" : 1 },"availableSessions":2,"address":"h:1"},)"
+              R"("client":{"x":null},"top":[]})");
     CHECK(
         received.stored_text("community") ==
         R"({"version":"","sequence":0,"timestamp":0,"static":")" + std::string(66, '0') +
