@@ -14,6 +14,7 @@ namespace {
 
 constexpr std::size_t kReadBytes = 65536;
 constexpr unsigned kBackoffDoublingsMax = 16;
+constexpr std::chrono::seconds kEndingTime{1};
 
 /// The replies of the handshake are short.
 constexpr std::size_t kHandshakeBytesMax = 65536;
@@ -165,8 +166,11 @@ std::string_view to_string(RedisFailure failure) noexcept {
 
 Error error_of_reply(std::string_view text, std::string_view password) {
     const std::string quoted = quote_peer_text(without(std::string(text), password));
+    // Before Redis 7 the error of a command inside a script stands somewhere in the script's error.
+    const bool of_script = text.starts_with("ERR Error running script");
     for (const Meaning& meaning : kMeanings) {
-        if (!text.starts_with(meaning.prefix)) continue;
+        const auto at = text.find(meaning.prefix);
+        if (at != 0 && (!of_script || at == std::string_view::npos)) continue;
         return fail(meaning.code, fmt::format("{} (it said {})", meaning.sentence, quoted));
     }
     return fail(errc::unavailable, fmt::format("Redis answered with the error {}", quoted));
@@ -295,7 +299,9 @@ Task<Result<>> RedisConnection::close(SteadyTime deadline) {
     while (!commands_.empty() && state_ != State::down && context_.clock.now() < deadline) {
         co_await drain_timer_.wait_until(deadline);
     }
-    const auto late = co_await scope_.close(context_.clock, deadline, deadline);
+    // All that runs waits for the network or a timer and ends as soon as it is asked to.
+    const SteadyTime patience = std::max(deadline, context_.clock.now() + kEndingTime);
+    const auto late = co_await scope_.close(context_.clock, patience, patience);
     state_ = State::closed;
     fail_all(fail(errc::closed, "the store is closed"));
     if (late.empty()) co_return Result<>();
@@ -357,22 +363,27 @@ void RedisConnection::end(Link& link, RedisFailure failure, const Error& why) {
     if (!link.broken) {
         link.broken = true;
         link.stream->close();
-        state_ = State::down;
-        last_error_ = why;
-        count(failure);
-        log::warn(
-            context_.logger,
-            "redis.lost",
-            log::kv("url", options_.url.to_string()),
-            log::kv("error", why.message()),
-            log::kv("pending", commands_.size())
-        );
-        fail_all(unavailable(why));
         to_write_.notify();
         deadline_timer_.cancel();
+        // Cancelled by close, which fails what is left by itself.
+        if (!scope_.closing()) lost(failure, why);
     }
     --link.running;
     ended_.notify();
+}
+
+void RedisConnection::lost(RedisFailure failure, const Error& why) {
+    state_ = State::down;
+    last_error_ = why;
+    count(failure);
+    log::warn(
+        context_.logger,
+        "redis.lost",
+        log::kv("url", options_.url.to_string()),
+        log::kv("error", why.message()),
+        log::kv("pending", commands_.size())
+    );
+    fail_all(unavailable(why));
 }
 
 Task<> RedisConnection::write_loop(std::shared_ptr<Link> link) {

@@ -62,6 +62,7 @@ class RedisConnection {
     Result<> take_replies(Link& link);
     void take_reply(Reply reply);
     void end(Link& link, RedisFailure failure, const Error& why);
+    void lost(RedisFailure failure, const Error& why);
     void fail_all(const Error& error);
     Duration backoff(unsigned failures);
     Error unavailable(const Error& why) const;

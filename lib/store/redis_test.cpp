@@ -124,6 +124,10 @@ TEST_CASE("redis: error replies have a code, a sentence and no password") {
     CHECK(code("CROSSSLOT Keys in request") == errc::unsupported);
     CHECK(code("OOM command not allowed") == errc::limit_reached);
     CHECK(code("WRONGTYPE Operation") == errc::malformed);
+    CHECK(
+        code("ERR Error running script (call to f_1): @user_script:4: WRONGTYPE Operation") ==
+        errc::malformed
+    );
     CHECK(code("ERR something new") == errc::unavailable);
     CHECK(
         error_of_reply("MOVED 3999 127.0.0.1:6381", {})
@@ -461,6 +465,62 @@ TEST_CASE("redis store: bounds, faults and a server that is not there") {
     server.start();
     wait_until_up(loop, *never);
     close(loop, *never);
+}
+
+TEST_CASE("redis store: a close that may not wait ends what is under way") {
+    RedisServer server;
+    net::TestLoop loop;
+    const auto store = make_redis_store(loop.context, options_for(server));
+    CHECK(loop.run(store->ping()).has_value());
+    server.pause();
+    std::optional<Error> error;
+    asio::co_spawn(
+        loop.ioc,
+        store->get("key"),
+        [&](std::exception_ptr, Result<std::optional<std::string>> value) { error = value.error(); }
+    );
+    loop.settle();
+    CHECK(loop.run(store->close(loop.system_clock.now())).has_value());
+    loop.settle();
+    REQUIRE(error.has_value());
+    CHECK(*error == make_error_code(errc::closed));
+
+    // Before the first connection is there, too.
+    const auto unborn = make_redis_store(loop.context, options_for(server));
+    CHECK(loop.run(unborn->close(loop.system_clock.now())).has_value());
+}
+
+TEST_CASE("redis store: a cluster and a replica are named as what they are") {
+    net::TestLoop loop;
+    const RedisServer cluster(
+        {.tcp = false, .appendonly = false, .password = {}, .more = {"--cluster-enabled", "yes"}}
+    );
+    auto store = make_redis_store(loop.context, options_for(cluster));
+    const auto value = loop.run(store->get("key"));
+    CHECK(value.error() == make_error_code(errc::unsupported));
+    CHECK_THAT(value.error().message(), Catch::Contains("Redis Cluster is not supported"));
+    close(loop, *store);
+
+    const RedisServer replica(
+        {.tcp = false,
+         .appendonly = false,
+         .password = {},
+         .more = {"--replicaof", "127.0.0.1", "1"}}
+    );
+    store = make_redis_store(loop.context, options_for(replica));
+    CHECK(loop.run(store->get("key")).value() == std::nullopt);
+    Batch batch = one_value("key", "value");
+    const auto read_only = [&] {
+        const auto applied = loop.run(store->apply(batch));
+        CHECK(applied.error() == make_error_code(errc::unavailable));
+        CHECK_THAT(applied.error().message(), Catch::Contains("read-only replica"));
+    };
+    read_only();
+    batch.changes.push_back(Erase{"other"});
+    read_only();
+    batch.expected = {{"key", std::nullopt}};
+    read_only();
+    close(loop, *store);
 }
 
 TEST_CASE("redis store: a full server refuses and goes on") {

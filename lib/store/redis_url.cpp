@@ -133,8 +133,7 @@ Result<> refuse_scheme(std::string_view scheme) {
             "server"
         );
     }
-    return bad_url(fmt::format("has the scheme {}, not redis or unix", quote_peer_text(scheme, 16))
-    );
+    return bad_url("has a scheme other than redis:// and unix://");
 }
 
 }  // namespace

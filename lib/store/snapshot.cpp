@@ -17,6 +17,8 @@ constexpr Duration kFlushDelay = 500ms;
 constexpr Duration kRetryDelay = 1s;
 /// At close, while the workers have no room.
 constexpr Duration kBusyDelay = 5ms;
+/// Beyond the deadline of close, for a write that is about to end.
+constexpr Duration kEndingTime = 1s;
 
 SteadyTime later(SteadyTime now, Duration by) {
     return by >= SteadyTime::max() - now ? SteadyTime::max() : now + by;
@@ -264,7 +266,8 @@ Task<Result<>> SqliteStore::close(SteadyTime deadline) {
     while (flushing_ && context_.clock.now() < deadline) {
         co_await close_timer_.wait_until(deadline);
     }
-    const auto late = co_await scope_.close(context_.clock, deadline, deadline);
+    const SteadyTime patience = std::max(deadline, context_.clock.now() + kEndingTime);
+    const auto late = co_await scope_.close(context_.clock, patience, patience);
     if (!late.empty()) {
         co_return fail(
             errc::timed_out, fmt::format("{}: the disk has not finished writing", subject_)
