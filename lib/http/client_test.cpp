@@ -303,6 +303,8 @@ TEST_CASE("client: close ends requests under way") {
     REQUIRE_FALSE(*answer);
     CHECK(answer->error() == make_error_code(errc::closed));
     CHECK(pair.send(Method::get, "/wait").error() == make_error_code(errc::closed));
+    never.notify();
+    pair.loop.run_until([&] { return pair.server.connections() == 0; });
 }
 
 TEST_CASE("client: what would break the request is refused") {

@@ -145,8 +145,10 @@ Task<> Connection::run() {
         if (!keep_alive) break;
     }
     core_.give_back(std::move(exchange_));
-    // The coroutine that cuts a slow peer off closes the stream when its answer is out.
-    if (phase_ != Phase::cutting_off) stream_->close();
+    // Stays in the server's list, where the sweep sees it, until the 408 is out.
+    while (cutting_off_)
+        co_await cut_off_ended_->wait();
+    stream_->close();
 }
 
 /// False where the connection is to end. What is no header is left in the input.
@@ -417,22 +419,33 @@ void Connection::sweep(SteadyTime now) {
 void Connection::begin_cut_off() {
     core_.metrics.refused(Refusal::slow_request);
     enter(Phase::cutting_off, core_.options.limits.write_timeout);
+    cut_off_ended_ = std::make_unique<net::Event>(core_.context.loop);
+    cutting_off_ = true;
     auto self = shared_from_this();
     const bool begun = core_.scope->spawn(
         "http 408 to " + remote_.to_string(),
         [self = std::move(self)]() -> Task<> { co_await self->cut_off(); }
     );
-    if (!begun) stream_->close();
+    if (begun) return;
+    cutting_off_ = false;
+    stream_->close();
 }
 
 Task<> Connection::cut_off() {
+    struct Ended {
+        Connection& connection;
+        ~Ended() {
+            connection.stream_->close();
+            connection.cutting_off_ = false;
+            connection.cut_off_ended_->notify();
+        }
+    } const ended{*this};
     const Response response = refusal_page(408);
     HeadOptions options = head_options(/*keep_alive=*/false);
     options.body_bytes = response.body.size();
     std::string out;
     append_head(out, response, options);
     (void)co_await stream_->write(as_bytes(out), as_bytes(response.body));
-    stream_->close();
 }
 
 void Connection::end_if_idle() noexcept {

@@ -2,6 +2,7 @@
 
 #include "http/detail/input_buffer.hpp"
 #include "http/detail/server_core.hpp"
+#include "net/event.hpp"
 #include "net/stream.hpp"
 
 #include <memory>
@@ -83,6 +84,9 @@ class Connection : public std::enable_shared_from_this<Connection> {
     Phase phase_ = Phase::idle;
     SteadyTime deadline_ = SteadyTime::max();
     std::size_t answered_ = 0;
+    /// There while a slow peer is being cut off: told when the 408 is out.
+    std::unique_ptr<net::Event> cut_off_ended_;
+    bool cutting_off_ = false;
 };
 
 }  // namespace skywire::http::detail
