@@ -1,12 +1,12 @@
 #pragma once
 
+#include "base/clock.hpp"
+
 #include <deque>
 #include <mutex>
 #include <string>
 #include <string_view>
 #include <vector>
-
-#include "base/clock.hpp"
 
 namespace skywire::framework {
 
@@ -32,9 +32,8 @@ class Timeline {
     std::vector<Event> events(std::uint64_t after = 0) const;
 
     /// The number of the first event that matches, 0 for none: what tests order by.
-    std::uint64_t find(
-        std::string_view label, std::string_view event, std::string_view detail = {}
-    ) const;
+    std::uint64_t find(std::string_view label, std::string_view event, std::string_view detail = {})
+        const;
 
  private:
     Clock& clock_;
