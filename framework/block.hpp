@@ -1,16 +1,16 @@
 #pragma once
 
-#include <optional>
-#include <string>
-#include <string_view>
-#include <vector>
-
 #include "base/clock.hpp"
 #include "crypto/keys.hpp"
 #include "framework/config_value.hpp"
 #include "framework/problem.hpp"
 #include "framework/schema.hpp"
 #include "net/address.hpp"
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
 
 namespace skywire::framework {
 
@@ -53,8 +53,8 @@ class Block {
     Block object(std::string_view key) const;
     std::vector<Block> objects(std::string_view key) const;
 
-    /// The key of the block's key file: from now on "secret_key" is set to it, and "public_key" to its
-    /// public key, where the file sets them not.
+    /// The key of the block's key file: from now on "secret_key" is set to it, and "public_key" to
+    /// its public key, where the file sets them not.
     void use_secret_key(crypto::SecretKey key) { file_key_ = key; }
 
     /// Where the key's value stands, or the block where it is unset.

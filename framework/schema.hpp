@@ -55,7 +55,7 @@ struct Field {
     std::string_view name;
     FieldKind kind = FieldKind::any;
     /// One sentence for the reference and the schema; what the value means, and its unit.
-    std::string_view description;
+    std::string_view description = "";
     /// JSON text of the default, "" where there is none.
     std::string_view default_json = "";
     /// Of an integer or a number; of a duration in seconds.
@@ -72,7 +72,9 @@ struct Field {
     bool secret = false;
     /// Another name for this key: reads as that one.
     std::string_view alias_of = "";
-    /// A key of an older vintage: accepted, ignored, and warned about with this sentence.
+    /// A key of an older vintage: accepted, ignored, and warned about: "KEY is ignored: it " and
+    /// this
+    /// ("belongs to the DHT, which is gone").
     std::string_view legacy = "";
     /// Members besides those listed pass (entries of other vintages).
     bool open = false;

@@ -1,5 +1,7 @@
 #pragma once
 
+#include "framework/service.hpp"
+
 #include <functional>
 #include <map>
 #include <memory>
@@ -7,8 +9,6 @@
 #include <string>
 #include <string_view>
 #include <vector>
-
-#include "framework/service.hpp"
 
 namespace skywire::framework {
 

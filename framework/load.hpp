@@ -1,0 +1,58 @@
+#pragma once
+
+#include "framework/deployment_config.hpp"
+#include "framework/values.hpp"
+
+#include <map>
+#include <string>
+#include <vector>
+
+/// The steps of load_deployment. Private to framework/.
+namespace skywire::framework::detail {
+
+/// The keys around the blocks: `services` and `supervisor`.
+const FieldTable& document_fields();
+
+/// Labels for the blocks of `services`, in their order: the name, else the type; made unique.
+std::vector<std::string> assign_labels(
+    const std::vector<ConfigValue>& services, Problems& problems
+);
+
+/// Checks one block by itself. Without a usable type `type` is null; with any other error `block`
+/// is null, and only label, type, index, position and depends_on may be asked for.
+BlockConfig load_block(
+    std::string label,
+    std::size_t index,
+    const ConfigValue& value,
+    const ServiceRegistry& registry,
+    Problems& problems
+);
+
+/// Edges to blocks and milestones that do not exist, and cycles.
+void check_dependencies(const std::vector<BlockConfig>& blocks, Problems& problems);
+
+/// Ports, keys, prefixes and databases that two blocks claim, and what else only all blocks
+/// together show. Blocks with errors of their own are passed over.
+void check_clashes(
+    const std::vector<BlockConfig>& blocks,
+    const SupervisorConfig& supervisor,
+    Position admin_position,
+    Problems& problems
+);
+
+/// Sorts by `position`; equal ones keep their order. (std::stable_sort of libstdc++ 12 does not
+/// pass clang's warnings.)
+template <class T>
+void sort_by_position(std::vector<T>& items) {
+    std::multimap<Position, T> sorted;
+    for (T& item : items)
+        sorted.emplace(item.position, std::move(item));
+    items.clear();
+    for (auto& [position, item] : sorted)
+        items.push_back(std::move(item));
+}
+
+/// The name of whoever's well-known test key this is, or "" (spec/e2e.md section 3).
+std::string_view public_test_key(const crypto::PublicKey& key);
+
+}  // namespace skywire::framework::detail
