@@ -301,29 +301,39 @@ Task<Result<>> Supervisor::Impl::command(std::string label, Command command) {
                    : command == Command::restart ? Request::restart
                                                  : Request::none;
     if (command == Command::stop && !unit.up) set_state(unit, State::stopped, "by the operator");
-    const bool was_up = unit.up;
+    // What runs now goes down first, so that one more end than that is a failure.
+    const std::size_t downs_wanted = unit.times_down + (unit.up ? 1 : 0);
     changed_.notify();
+    co_return co_await await_command(unit, command, downs_wanted);
+}
+
+Task<Result<>> Supervisor::Impl::await_command(
+    Unit& unit, Command command, std::size_t downs_wanted
+) {
+    const Duration start_time =
+        command == Command::stop ? Duration(0) : unit.config.start_timeout;
     const SteadyTime deadline = now() + unit.config.drain_timeout + unit.config.stop_timeout +
-                                (command == Command::stop ? Duration(0)
-                                                          : unit.config.start_timeout) +
-                                std::chrono::seconds(1);
-    bool went_down = !was_up;
+                                start_time + std::chrono::seconds(1);
     for (;;) {
         const auto seen = changed_.version();
-        if (!unit.up) went_down = true;
         if (!unit.not_stopped.empty()) {
-            co_return fail(errc::timed_out, fmt::format("{} did not stop", label));
+            co_return fail(errc::timed_out, fmt::format("{} did not stop", unit.label()));
         }
-        if (went_down && command == Command::stop) co_return Result<>();
-        if (went_down && unit.reached.contains("ready")) co_return Result<>();
-        if (went_down && !unit.up && unit.state == State::failed) {
-            co_return fail(errc::unavailable, fmt::format("{} failed: {}", label, unit.reason));
+        const bool down = unit.times_down >= downs_wanted;
+        if (down && command == Command::stop) co_return Result<>();
+        if (down && unit.reached.contains("ready")) co_return Result<>();
+        if (unit.times_down > downs_wanted && !unit.up) {
+            co_return fail(
+                errc::unavailable, fmt::format("{} failed: {}", unit.label(), unit.reason)
+            );
         }
         if (stopping_) co_return fail(errc::cancelled, "the deployment is shutting down");
         if (now() >= deadline) {
             co_return fail(
                 errc::timed_out,
-                fmt::format("{} is still {}: {}", label, state_name(unit.state), unit.reason)
+                fmt::format(
+                    "{} is still {}: {}", unit.label(), state_name(unit.state), unit.reason
+                )
             );
         }
         co_await changed_.changed_since(seen, deadline);

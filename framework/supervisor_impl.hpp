@@ -64,6 +64,7 @@ class Supervisor::Impl {
     std::vector<Check> upstream_checks(const Unit& unit) const;
     void tell_dependents(const Unit& unit, UpstreamEvent event);
     void request_restart(Unit& unit, std::set<std::size_t>& visited);
+    Task<Result<>> await_command(Unit& unit, Command command, std::size_t downs_wanted);
     void stop_dependents(const Unit& unit, const std::string& why);
     bool any_critical_left() const;
     bool all_down() const;

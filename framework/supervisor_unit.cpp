@@ -256,6 +256,7 @@ Task<> Supervisor::Impl::take_down(
         reason = "did not stop: " + what;
     }
     unit.up = false;
+    ++unit.times_down;
     set_state(unit, end_state, std::move(reason));
     {
         const std::scoped_lock lock(running_mutex_);

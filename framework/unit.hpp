@@ -71,6 +71,8 @@ struct Unit final : InstanceObserver {
     std::optional<Result<>> exit;
     std::vector<std::string> not_stopped;
     std::size_t restart_count = 0;
+    /// How often its service has been taken down, after a failed start too.
+    std::size_t times_down = 0;
     Duration start_took{0};
 
     /// Set by the supervisor.

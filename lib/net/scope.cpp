@@ -41,7 +41,7 @@ bool Scope::spawn(std::string name, std::function<Task<>()> work, Ending ending)
     entry->name = std::move(name);
     entry->work = std::move(work);
     entry->ending = ending;
-    Task<> task = entry->work();
+    Task<> task = run(entry->work());
     running_.push_back(entry);
     const auto place = std::prev(running_.end());
     asio::co_spawn(
@@ -53,6 +53,19 @@ bool Scope::spawn(std::string name, std::function<Task<>()> work, Ending ending)
         )
     );
     return true;
+}
+
+/// Asio 1.81 ends the process where a coroutine that never waited has been cancelled meanwhile (it
+/// has cancelled its own scope, say): its last step then throws where nobody catches.
+Task<> Scope::run(Task<> work) {
+    std::exception_ptr error;
+    try {
+        co_await std::move(work);
+    } catch (...) {
+        error = std::current_exception();
+    }
+    co_await asio::this_coro::throw_if_cancelled(false);
+    if (error) std::rethrow_exception(error);
 }
 
 void Scope::ended(Entries::iterator place, std::exception_ptr error) {

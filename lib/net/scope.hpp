@@ -67,6 +67,7 @@ class Scope {
     struct Waiter;
     using Entries = std::list<std::shared_ptr<Entry>>;
 
+    static Task<> run(Task<> work);
     void ended(Entries::iterator place, std::exception_ptr error);
     void signal(bool including_finishers);
     Task<> wait_empty_until(Clock& clock, SteadyTime at);

@@ -266,3 +266,17 @@ TEST_CASE_METHOD(Fixture, "scope: without a listener an exception leaves the loo
     CHECK_THROWS_WITH(loop.settle(), "broken");
     CHECK(scope.size() == 0);
 }
+
+TEST_CASE("scope: a coroutine that cancels its own scope without having waited ends like any other") {
+    net::TestLoop loop;
+    net::Scope scope(loop.ioc.get_executor());
+    bool ended = false;
+    scope.spawn("canceller", [&]() -> Task<> {
+        scope.cancel();
+        ended = true;
+        co_return;
+    });
+    loop.run(scope.wait_empty());
+    CHECK(ended);
+    CHECK(scope.size() == 0);
+}
