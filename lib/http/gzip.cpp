@@ -2,6 +2,7 @@
 
 #include "http/uri.hpp"
 
+#include <algorithm>
 #include <limits>
 
 #include <zlib.h>

@@ -3,6 +3,7 @@
 #include "base/assert.hpp"
 #include "http/uri.hpp"
 
+#include <algorithm>
 #include <map>
 
 namespace skywire::http {

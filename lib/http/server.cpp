@@ -4,6 +4,7 @@
 #include "http/detail/connection.hpp"
 #include "net/timer.hpp"
 
+#include <algorithm>
 #include <list>
 
 #include <boost/asio/experimental/awaitable_operators.hpp>

@@ -3,8 +3,11 @@
 #include "http/server.hpp"
 #include "net/test_loop.hpp"
 
+#include <array>
 #include <memory>
+#include <span>
 #include <string>
+#include <utility>
 
 /// For tests of a Server: one on a pipe network with a still clock, and peers that talk to it byte
 /// by byte.

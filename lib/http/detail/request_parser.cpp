@@ -3,6 +3,7 @@
 #include "http/uri.hpp"
 
 #include <algorithm>
+#include <optional>
 
 #include <boost/beast/http/basic_parser.hpp>
 #include <boost/beast/http/error.hpp>

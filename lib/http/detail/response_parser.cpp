@@ -1,6 +1,7 @@
 #include "http/detail/response_parser.hpp"
 
 #include <algorithm>
+#include <optional>
 
 #include <boost/beast/http/basic_parser.hpp>
 #include <boost/beast/http/error.hpp>

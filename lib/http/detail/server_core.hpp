@@ -6,8 +6,10 @@
 #include "net/scope.hpp"
 
 #include <array>
+#include <exception>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 /// What all connections of one Server share.
