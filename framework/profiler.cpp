@@ -3,6 +3,7 @@
 #include "framework/elf_symbols.hpp"
 #include "net/timer.hpp"
 
+#include <algorithm>
 #include <cctype>
 #include <charconv>
 #include <cstdlib>
@@ -22,12 +23,13 @@ namespace skywire::framework {
 
 namespace {
 
-constexpr Duration kShortest = std::chrono::seconds(1);
-constexpr Duration kLongest = std::chrono::minutes(5);
 /// Addresses answered in one request: google-pprof asks for all of a profile at once.
 constexpr std::size_t kAddressesMax = 200'000;
 
 #ifndef SKYWIRE_NO_GPERFTOOLS
+
+constexpr Duration kShortest = std::chrono::seconds(1);
+constexpr Duration kLongest = std::chrono::minutes(5);
 
 /// A file without a name: profiles need no folder that can be written, and nothing is left behind.
 class MemoryFile {

@@ -29,7 +29,8 @@ class Profiler {
     std::string command_line();
 
  private:
-    bool cpu_running_ = false;
+    /// Without use in a sanitizer build.
+    [[maybe_unused]] bool cpu_running_ = false;
 };
 
 }  // namespace skywire::framework
