@@ -1,0 +1,257 @@
+#include "services/common/common_fields.hpp"
+
+#include "base/assert.hpp"
+#include "services/common/service_store.hpp"
+
+#include <cstdlib>
+
+namespace skywire::services {
+namespace {
+
+using framework::Block;
+using framework::Field;
+using framework::FieldKind;
+
+constexpr const char* kModeVariable = "SKYWIRE_SVC_MODE";
+
+std::string trimmed_lower(std::string_view text) {
+    const auto first = text.find_first_not_of(" \t\r\n");
+    if (first == std::string_view::npos) return {};
+    std::string out(text.substr(first, text.find_last_not_of(" \t\r\n") - first + 1));
+    for (char& c : out) {
+        if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+    }
+    return out;
+}
+
+std::optional<Mode> parse_mode(std::string_view text) {
+    if (text == "http") return Mode::http;
+    if (text == "dmsg" || text == "dmsghttp") return Mode::dmsg;
+    if (text == "dual" || text == "both") return Mode::dual;
+    return std::nullopt;
+}
+
+std::string mode_of_environment() {
+    const char* value = std::getenv(kModeVariable);
+    return value == nullptr ? std::string() : trimmed_lower(value);
+}
+
+crypto::PublicKey public_key_of_block(const Block& block) {
+    if (const auto secret = block.secret_key("secret_key")) return crypto::public_key_of(*secret);
+    return block.public_key("public_key");
+}
+
+void check_identity(const Block& block, framework::Problems& problems) {
+    const auto secret = block.secret_key("secret_key");
+    if (!secret || !block.has("public_key")) return;
+    const crypto::PublicKey given = block.public_key("public_key");
+    const crypto::PublicKey derived = crypto::public_key_of(*secret);
+    if (given.is_null() || given == derived) return;
+    auto problem = block.problem(
+        "public_key", fmt::format("public_key {} does not belong to secret_key", given)
+    );
+    problem.suggestion = derived.to_text();
+    problems.push_back(std::move(problem));
+}
+
+void check_mode(const Block& block, framework::Problems& problems) {
+    const std::string text = mode_of_environment();
+    if (text.empty() || parse_mode(text)) return;
+    problems.push_back(block.problem(
+        "mode",
+        fmt::format("{} is {}: neither http, dmsg nor dual", kModeVariable, quote_peer_text(text))
+    ));
+}
+
+}  // namespace
+
+framework::FieldTable common_fields(const CommonDefaults& defaults) {
+    return {
+        {.name = "public_key",
+         .kind = FieldKind::public_key,
+         .description = "The service's key on dmsg; follows from secret_key."},
+        {.name = "secret_key",
+         .kind = FieldKind::secret_key,
+         .description = "The service's secret key; without one it has no dmsg side.",
+         .secret = true},
+        {.name = "addr",
+         .kind = FieldKind::address,
+         .description = "Where plain HTTP is served.",
+         .default_json = defaults.addr_json},
+        {.name = "mode",
+         .kind = FieldKind::choice,
+         .description = "Which listeners are opened; dual with a secret key, else http. The "
+                        "environment variable SKYWIRE_SVC_MODE wins over it.",
+         .choices = {"http", "dmsg", "dmsghttp", "dual", "both"}},
+        {.name = "dmsg_port",
+         .kind = FieldKind::integer,
+         .description = "dmsg port of HTTP over dmsg.",
+         .default_json = "80",
+         .min = 1,
+         .max = 65535},
+        {.name = "redis",
+         .kind = FieldKind::redis_url,
+         .description = "Redis to keep the data in: redis://[user:password@]host[:port][/db] or "
+                        "unix://PATH[?db=N]. REDIS_PASSWORD of the environment is its password.",
+         .secret = true},
+        {.name = "redis_pool_size",
+         .kind = FieldKind::integer,
+         .description = "Connections to Redis.",
+         .default_json = "10",
+         .min = 0,
+         .max = 100000,
+         .legacy = "all commands share one pipelined connection"},
+        {.name = "entry_timeout",
+         .kind = FieldKind::duration,
+         .description =
+             "How long an entry lives without being renewed; 0 is the service's default.",
+         .default_json = defaults.entry_timeout_json,
+         .min = 0},
+        {.name = "tag",
+         .kind = FieldKind::string,
+         .description = "Logger name.",
+         .legacy = "log lines carry the block's label"},
+        {.name = "metrics_addr",
+         .kind = FieldKind::address,
+         .description = "Where this service's own series are served at /metrics; empty is off."},
+        {.name = "pprof_mode",
+         .kind = FieldKind::string,
+         .description = "Profiling.",
+         .legacy = "use the admin listener: GET /debug/pprof/profile and /debug/pprof/heap"},
+        {.name = "pprof_addr",
+         .kind = FieldKind::string,
+         .description = "Profiling listener.",
+         .legacy = "use the admin listener: GET /debug/pprof/profile and /debug/pprof/heap"},
+        {.name = "testing",
+         .kind = FieldKind::boolean,
+         .description = "A test deployment: data in memory unless redis is set, loopback addresses "
+                        "allowed. Signatures are checked all the same.",
+         .default_json = "false"},
+        {.name = "test_mode", .kind = FieldKind::boolean, .alias_of = "testing"},
+        {.name = "survey_whitelist",
+         .kind = FieldKind::list,
+         .description = "Keys that may read the debug routes over dmsg.",
+         .element = FieldKind::public_key},
+        {.name = "test_environment",
+         .kind = FieldKind::boolean,
+         .description = "Use the embedded test deployment instead of production.",
+         .default_json = "false"},
+        {.name = "trusted_proxies",
+         .kind = FieldKind::list,
+         .description =
+             "Proxies whose True-Client-IP, X-Real-IP and X-Forwarded-For headers count.",
+         .default_json = R"(["127.0.0.0/8","::1"])",
+         .element = FieldKind::cidr},
+    };
+}
+
+framework::Field server_entries_field(std::string_view name, std::string_view description) {
+    return {
+        .name = name,
+        .kind = FieldKind::list,
+        .description = description,
+        .element = FieldKind::object,
+        .members =
+            {{.name = "static",
+              .kind = FieldKind::public_key,
+              .description = "The server's key.",
+              .required = true},
+             {.name = "server",
+              .kind = FieldKind::object,
+              .description = "How it is reached.",
+              .members =
+                  {{.name = "address",
+                    .kind = FieldKind::string,
+                    .description = "host:port of the dmsg-server."}},
+              .open = true}},
+        .open = true,
+    };
+}
+
+framework::Field dmsg_client_field() {
+    return {
+        .name = "dmsg",
+        .kind = FieldKind::object,
+        .description = "How this service reaches dmsg.",
+        .members =
+            {
+                {.name = "discovery",
+                 .kind = FieldKind::url,
+                 .description = "dmsg-discovery over plain HTTP."},
+                {.name = "discovery_dmsg",
+                 .kind = FieldKind::url,
+                 .description = "dmsg-discovery over dmsg: dmsg://KEY:PORT."},
+                {.name = "sessions_count",
+                 .kind = FieldKind::integer,
+                 .description = "Least number of sessions; 0 is one with every server.",
+                 .default_json = "0",
+                 .min = 0,
+                 .max = 1000},
+                {.name = "server_type",
+                 .kind = FieldKind::string,
+                 .description = "Only servers of this type; empty is any."},
+                server_entries_field("servers", "Servers known without a look-up."),
+            },
+    };
+}
+
+std::string_view mode_name(Mode mode) noexcept {
+    switch (mode) {
+        case Mode::http:
+            return "http";
+        case Mode::dmsg:
+            return "dmsg";
+        case Mode::dual:
+            return "dual";
+    }
+    return "http";
+}
+
+Mode mode_of(const Block& block) {
+    std::string text = mode_of_environment();
+    if (text.empty()) text = block.text("mode");
+    const bool has_key = block.secret_key("secret_key").has_value();
+    return parse_mode(text).value_or(has_key ? Mode::dual : Mode::http);
+}
+
+void check_common(const Block& block, framework::Problems& problems) {
+    check_identity(block, problems);
+    check_mode(block, problems);
+    check_store(block, problems);
+    if (const auto proxies = http::TrustedProxies::parse(block.texts("trusted_proxies")); !proxies)
+        problems.push_back(block.problem("trusted_proxies", proxies.error().message()));
+}
+
+CommonConfig common_config(const Block& block) {
+    CommonConfig config;
+    config.secret_key = block.secret_key("secret_key");
+    config.public_key = public_key_of_block(block);
+    config.mode = mode_of(block);
+    if (const auto addr = block.address("addr")) config.addr = *addr;
+    config.metrics_addr = block.address("metrics_addr");
+    config.entry_timeout = block.duration("entry_timeout");
+    config.testing = block.boolean("testing");
+    auto proxies = http::TrustedProxies::parse(block.texts("trusted_proxies"));
+    SKY_ASSERT(proxies.has_value());
+    config.trusted_proxies = std::move(*proxies);
+    return config;
+}
+
+framework::BlockFacts common_facts(const Block& block, std::string_view role) {
+    framework::BlockFacts facts;
+    const auto addr = block.address("addr");
+    if (addr) {
+        facts.ports.push_back({framework::PortUse::Transport::tcp, *addr, "addr"});
+        facts.health_address = addr;
+    }
+    if (const auto metrics = block.address("metrics_addr"))
+        facts.ports.push_back({framework::PortUse::Transport::tcp, *metrics, "metrics_addr"});
+    if (const auto key = public_key_of_block(block); !key.is_null()) facts.public_key = key;
+    if (block.has("redis")) {
+        if (const auto url = store::RedisUrl::parse(block.text("redis")))
+            facts.database = {url->to_string(), std::string(role), "redis"};
+    }
+    return facts;
+}
+
+}  // namespace skywire::services

@@ -1,0 +1,70 @@
+#pragma once
+
+#include "base/clock.hpp"
+#include "crypto/keys.hpp"
+#include "framework/block.hpp"
+#include "framework/schema.hpp"
+#include "framework/service_type.hpp"
+#include "http/real_ip.hpp"
+#include "net/address.hpp"
+
+#include <optional>
+#include <string_view>
+#include <vector>
+
+/// The keys that all HTTP services share: spec/framework.md sections 3.1 and 3.2, and our own
+/// `trusted_proxies`.
+namespace skywire::services {
+
+/// What differs between the types; JSON texts that live as long as the program.
+struct CommonDefaults {
+    /// "\":9090\""
+    std::string_view addr_json;
+    /// "\"5m\""
+    std::string_view entry_timeout_json;
+};
+
+/// The table of section 3.1. `keyfile` and `log_level` are the framework's own.
+framework::FieldTable common_fields(const CommonDefaults& defaults);
+
+/// The `dmsg` object of section 3.2.
+framework::Field dmsg_client_field();
+
+/// A list of dmsg-server entries in the shape that configurations use.
+framework::Field server_entries_field(std::string_view name, std::string_view description);
+
+/// Which listeners a service opens.
+enum class Mode { http, dmsg, dual };
+
+std::string_view mode_name(Mode mode) noexcept;
+
+/// What `mode` of a checked block comes to: SKYWIRE_SVC_MODE first, then the key, then dual with a
+/// secret key and http without one.
+Mode mode_of(const framework::Block& block);
+
+/// The common keys, decoded.
+struct CommonConfig {
+    /// Null where the block has no identity.
+    crypto::PublicKey public_key;
+    std::optional<crypto::SecretKey> secret_key;
+    Mode mode = Mode::http;
+    net::Address addr;
+    std::optional<net::Address> metrics_addr;
+    /// Zero: the service's own default.
+    Duration entry_timeout{0};
+    bool testing = false;
+    http::TrustedProxies trusted_proxies;
+};
+
+/// Rules between the common keys: the keys match, `mode` (or SKYWIRE_SVC_MODE, which wins over it)
+/// is one we know, the proxies parse. Warns about what is accepted and does nothing.
+void check_common(const framework::Block& block, framework::Problems& problems);
+
+/// Decodes a block that `check_common` has passed.
+CommonConfig common_config(const framework::Block& block);
+
+/// Ports, key, database and health address of a block with the common keys. `role` as in
+/// framework::DatabaseUse.
+framework::BlockFacts common_facts(const framework::Block& block, std::string_view role);
+
+}  // namespace skywire::services

@@ -1,0 +1,156 @@
+#include "services/common/service_store.hpp"
+
+#include "base/assert.hpp"
+#include "net/timer.hpp"
+#include "store/memory.hpp"
+
+#include <cstdlib>
+
+namespace skywire::services {
+namespace {
+
+constexpr std::chrono::seconds kPingInterval{1};
+
+store::RedisUrl with_password(store::RedisUrl url) {
+    // As the reference does: the environment's password replaces that of the URL.
+    const char* password = std::getenv("REDIS_PASSWORD");
+    if (password != nullptr && *password != '\0') url.password = password;
+    return url;
+}
+
+store::RedisOptions redis_options(const store::RedisUrl& url) {
+    store::RedisOptions options;
+    options.url = url;
+    return options;
+}
+
+}  // namespace
+
+void check_store(const framework::Block& block, framework::Problems& problems) {
+    if (!block.has("redis")) return;
+    if (const auto url = store::RedisUrl::parse(block.text("redis")); !url)
+        problems.push_back(block.problem("redis", "redis: " + url.error().message()));
+}
+
+StoreConfig store_config(const framework::Block& block) {
+    StoreConfig config;
+    if (block.has("redis")) {
+        auto url = store::RedisUrl::parse(block.text("redis"));
+        SKY_ASSERT(url.has_value());
+        config.kind = StoreConfig::Kind::redis;
+        config.redis = with_password(std::move(*url));
+    } else if (!block.boolean("testing")) {
+        config.kind = StoreConfig::Kind::snapshot;
+    }
+    return config;
+}
+
+std::vector<framework::External> store_externals(const framework::Block& block) {
+    const StoreConfig config = store_config(block);
+    if (!config.redis) return {};
+    framework::External redis;
+    redis.name = config.redis->to_string();
+    redis.kind = "redis";
+    redis.probe = [options = redis_options(*config.redis)](net::Context context) {
+        return store::probe_redis(context, options);
+    };
+    return {std::move(redis)};
+}
+
+ServiceStore::ServiceStore(
+    const net::Context& context, std::unique_ptr<store::Store> opened, std::string place
+)
+    : context_(context),
+      store_(std::move(opened)),
+      snapshot_(dynamic_cast<store::SnapshotStore*>(store_.get())),
+      place_(std::move(place)) {}
+
+Task<Result<std::unique_ptr<ServiceStore>>> ServiceStore::open(
+    framework::ServiceHost& host, StoreConfig config
+) {
+    const net::Context& context = host.context();
+    std::unique_ptr<store::Store> opened;
+    std::string place = "memory";
+    switch (config.kind) {
+        case StoreConfig::Kind::memory:
+            opened = store::make_memory_store(context);
+            break;
+        case StoreConfig::Kind::snapshot: {
+            place = host.state_dir() + "/" + host.label() + ".sqlite";
+            auto snapshot = co_await store::open_snapshot_store(context, place);
+            if (!snapshot) co_return snapshot.error();
+            const store::SnapshotReport report = (*snapshot)->report();
+            log::info(
+                context.logger,
+                "store.loaded",
+                log::kv("entries", report.loaded),
+                log::kv("expired", report.expired)
+            );
+            opened = std::move(*snapshot);
+            break;
+        }
+        case StoreConfig::Kind::redis:
+            place = config.redis->to_string();
+            opened = store::make_redis_store(context, redis_options(*config.redis));
+            break;
+    }
+    auto ready = std::make_unique<ServiceStore>(context, std::move(opened), place);
+    const Result<> answered = co_await ready->store().ping();
+    if (!answered) {
+        const Result<> closed = co_await ready->close(context.clock.now());
+        static_cast<void>(closed.has_value());  // what counts is why it did not open
+        co_return answered.error().within(place);
+    }
+    log::info(
+        context.logger,
+        "store.opened",
+        log::kv("kind", ready->store().kind()),
+        log::kv("place", place)
+    );
+    host.note("store", fmt::format("{} {}", ready->store().kind(), place));
+    co_return ready;
+}
+
+Task<> ServiceStore::watch() {
+    while (true) {
+        const bool slept = co_await net::sleep_for(context_.clock, kPingInterval);
+        if (!slept) co_return;
+        const Result<> answered = co_await store_->ping();
+        if (!answered) {
+            failed(answered.error());
+        } else if (!failure_.empty()) {
+            log::info(context_.logger, "store.back", log::kv("place", place_));
+            failure_.clear();
+        }
+    }
+}
+
+void ServiceStore::failed(const Error& error) {
+    if (failure_.empty()) {
+        log::warn(
+            context_.logger,
+            "store.unavailable",
+            log::kv("place", place_),
+            log::kv("error", error.message())
+        );
+    }
+    failure_ = error.message();
+}
+
+framework::Check ServiceStore::check() const {
+    using Status = framework::Check::Status;
+    if (!failure_.empty()) return {"store", Status::fail, place_ + ": " + failure_};
+    if (snapshot_ == nullptr) return {"store", Status::pass, {}};
+    const store::SnapshotReport report = snapshot_->report();
+    if (!report.write_error.empty())
+        return {"store", Status::warn, place_ + ": not written: " + report.write_error};
+    if (!report.set_aside.empty())
+        return {"store", Status::warn, "damaged data was set aside as " + report.set_aside};
+    return {"store", Status::pass, {}};
+}
+
+Task<Result<>> ServiceStore::close(SteadyTime deadline) {
+    return store_->close(deadline);
+}
+
+}  // namespace skywire::services

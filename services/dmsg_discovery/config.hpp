@@ -1,0 +1,32 @@
+#pragma once
+
+#include "framework/block.hpp"
+#include "framework/schema.hpp"
+#include "framework/service_type.hpp"
+#include "services/common/common_fields.hpp"
+#include "services/common/service_store.hpp"
+
+#include <set>
+#include <string>
+
+namespace skywire::discovery {
+
+/// A block of type dmsg-discovery, decoded. spec/framework.md section 3.3.
+struct Config {
+    services::CommonConfig common;
+    services::StoreConfig store;
+    /// A server that registers with this text as its serverType is official.
+    std::string auth_passphrase;
+    /// Servers that are official whatever they send.
+    std::set<crypto::PublicKey> official_servers;
+    /// Who may deregister clients, as the texts that NM-PK is compared with.
+    std::set<std::string, std::less<>> whitelist_keys;
+    /// No signature, timestamp and sequence checks.
+    bool load_testing = false;
+};
+
+framework::FieldTable config_fields();
+void check_config(const framework::Block& block, framework::Problems& problems);
+Config read_config(const framework::Block& block);
+
+}  // namespace skywire::discovery

@@ -1,0 +1,17 @@
+#include "services/registry.hpp"
+
+#include "services/dmsg_discovery/service.hpp"
+#include "services/noop/service.hpp"
+#include "services/stun_server/service.hpp"
+
+namespace skywire::services {
+
+framework::ServiceRegistry all_service_types() {
+    framework::ServiceRegistry registry;
+    registry.add(dmsg_discovery_type());
+    registry.add(noop_type());
+    registry.add(stun_server_type());
+    return registry;
+}
+
+}  // namespace skywire::services
