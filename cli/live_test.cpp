@@ -1,0 +1,117 @@
+#include "base/test.hpp"
+#include "cli/test_run.hpp"
+#include "framework/deployment.hpp"
+#include "net/event_loops.hpp"
+
+namespace skywire::cli {
+
+namespace {
+
+/// A deployment on the machine's clock with its admin socket in a folder of the test.
+class Live {
+ public:
+    explicit Live(const std::string& services)
+        : admin_("unix:" + folder_.path() + "/admin.sock"),
+          file_(folder_.write(
+              "d.json",
+              R"({"supervisor": {"admin_addr": ")" + admin_ + R"("}, "services": )" + services + "}"
+          )) {
+        auto loaded = framework::load_deployment_file(file_, registry_);
+        REQUIRE(loaded.config);
+        deployment_.emplace(
+            framework::World{clock_, random_, network_, faults_, [](std::string_view) {}},
+            std::move(*loaded.config),
+            framework::Deployment::Options()
+        );
+        REQUIRE(deployment_->start());
+        REQUIRE(deployment_->wait_ready());
+    }
+
+    Ran run(std::vector<std::string> line) const {
+        line.insert(line.end(), {"--config", file_});
+        return run_line(line);
+    }
+
+    framework::Deployment& deployment() { return *deployment_; }
+    const std::string& admin() const noexcept { return admin_; }
+
+ private:
+    TestFolder folder_;
+    std::string admin_;
+    std::string file_;
+    framework::ServiceRegistry registry_ = test_types();
+    SystemClock clock_;
+    SystemRandom random_;
+    net::SystemNetwork network_;
+    Faults faults_;
+    std::optional<framework::Deployment> deployment_;
+};
+
+constexpr const char* kTwo = R"([
+    {"type": "test-service", "name": "a"},
+    {"type": "test-service", "name": "b", "depends_on": ["a"]}])";
+
+}  // namespace
+
+TEST_CASE("cli: status of a running deployment, as table and as JSON") {
+    Live live(kTwo);
+    const Ran table = live.run({"svc", "status"});
+    CHECK(table.code == kDone);
+    CHECK(table.out.find("ready, ready, started ") == 0);
+    CHECK(table.out.find("\na ") != std::string::npos);
+    CHECK(table.out.find("\nb ") != std::string::npos);
+    const Ran json = run_line({"svc", "status", "--json", "--admin", live.admin()});
+    CHECK(json.code == kDone);
+    CHECK(parse_json(json.out)->at("services").as_array().size() == 2);
+}
+
+TEST_CASE("cli: stop, status, start and restart of one service") {
+    Live live(kTwo);
+    CHECK(live.run({"svc", "stop", "b"}).out == "b stopped\n");
+    const Ran status = live.run({"svc", "status"});
+    CHECK(status.code == kFailed);
+    CHECK(status.out.find("stopped") != std::string::npos);
+    CHECK(live.run({"svc", "start", "b"}).out == "b ready\n");
+    CHECK(live.run({"svc", "restart", "b"}).out == "b ready again\n");
+    CHECK(live.run({"svc", "status"}).code == kDone);
+
+    const Ran unknown = live.run({"svc", "stop", "c"});
+    CHECK(unknown.code == kFailed);
+    CHECK(unknown.err.find("skywire svc stop: ") == 0);
+    const Ran running = live.run({"svc", "start", "b"});
+    CHECK(running.code == kFailed);
+    CHECK(running.err.find("is running") != std::string::npos);
+}
+
+TEST_CASE("cli: log levels are shown and set") {
+    Live live(kTwo);
+    CHECK(
+        live.run({"svc", "log-level", "a", "debug", "--for", "60s"}).out ==
+        "a logs at debug for 60s\n"
+    );
+    const Ran levels = live.run({"svc", "log-level"});
+    const auto parsed = parse_json(levels.out);
+    REQUIRE(parsed);
+    bool found = false;
+    for (const auto& level : parsed->as_array()) {
+        if (level.at("service").as_string() != "a") continue;
+        found = true;
+        CHECK(level.at("level").as_string() == "debug");
+        CHECK(level.at("back_to").as_string() == "info");
+    }
+    CHECK(found);
+    CHECK(live.run({"svc", "log-level", "nobody", "debug"}).code == kFailed);
+    CHECK(live.run({"svc", "log-level", "a", "debug", "--for", "soon"}).code == kUsage);
+}
+
+TEST_CASE("cli: the live graph has states") {
+    Live live(kTwo);
+    const Ran dot = live.run({"svc", "graph", "--live"});
+    CHECK(dot.code == kDone);
+    CHECK(dot.out.find("ready") != std::string::npos);
+    const auto graph = parse_json(live.run({"svc", "graph", "--live", "--format", "json"}).out);
+    REQUIRE(graph);
+    CHECK(graph->at("services").at(0).at("state").as_string() == "ready");
+}
+
+}  // namespace skywire::cli
