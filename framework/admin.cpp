@@ -520,7 +520,8 @@ Task<Response> Admin::Impl::command(std::string label, Command command, net::Add
     );
     const Result<> done = co_await supervisor_.command(label, command);
     if (!done) {
-        const ErrorCode& code = done.error().code();
+        // A copy: error() is a temporary.
+        const ErrorCode code = done.error().code();
         const std::string message = done.error().message();
         if (code == errc::not_found) co_return refuse(Refusal::unknown_service, 404, message);
         if (code == errc::wrong_state) co_return refuse(Refusal::wrong_state, 409, message);
@@ -548,7 +549,8 @@ Response Admin::Impl::heap(const Request&) {
 
 Response Admin::Impl::profile_response(const Result<std::string>& profile) {
     if (profile) return Response::of(200, "application/octet-stream", *profile);
-    const ErrorCode& code = profile.error().code();
+    // A copy: error() is a temporary.
+    const ErrorCode code = profile.error().code();
     const unsigned status = code == errc::unsupported ? 501 : code == errc::wrong_state ? 409 : 503;
     return refuse(Refusal::profile_failed, status, profile.error().message());
 }
