@@ -22,8 +22,11 @@ class [[nodiscard]] Error {
     Error() = default;
     Error(ErrorCode code, std::string context = {}) : code_(code), context_(std::move(context)) {}
 
-    const ErrorCode& code() const noexcept { return code_; }
-    const std::string& context() const noexcept { return context_; }
+    // By value from a temporary: `result.error()` is one, and a reference into it would dangle.
+    const ErrorCode& code() const& noexcept { return code_; }
+    ErrorCode code() && noexcept { return code_; }
+    const std::string& context() const& noexcept { return context_; }
+    std::string context() && noexcept { return std::move(context_); }
 
     /// The context, or the code's own sentence where there is none.
     std::string message() const;
@@ -31,7 +34,9 @@ class [[nodiscard]] Error {
     /// This error seen from one floor up: "what: message".
     Error within(std::string_view what) const;
 
-    friend bool operator==(const Error& error, const ErrorCode& code) { return error.code_ == code; }
+    friend bool operator==(const Error& error, const ErrorCode& code) {
+        return error.code_ == code;
+    }
 
  private:
     ErrorCode code_;

@@ -322,7 +322,7 @@ Task<> RedisConnection::run() {
             // A server that accepts and goes at once is tried less and less often, too.
             if (context_.clock.now() - since >= options_.reconnect_max) failures = 0;
         } else {
-            const auto& code = stream.error().code();
+            const ErrorCode code = stream.error().code();
             const bool refused = code == errc::forbidden || code == errc::unsupported;
             count(refused ? RedisFailure::refused : RedisFailure::connect);
             if (failures == 0) {
