@@ -33,11 +33,17 @@ tsan:       ## unit and deployment tests under the thread sanitizer
 	ctest --test-dir build/tsan --output-on-failure -j $(JOBS) -L unit
 
 FUZZ_SECONDS ?= 20
-fuzz:       ## each fuzz target for FUZZ_SECONDS
+fuzz:       ## each fuzz target for FUZZ_SECONDS, in the sanitizers' build
+	@tools/setup.sh
+	cmake --preset asan
+	cmake --build --preset asan -j $(JOBS) --target fuzzers
+	tools/fuzz.sh build/asan $(FUZZ_SECONDS)
+
+fuzz-long:  ## an hour of fuzzing, optimised
 	@tools/setup.sh
 	cmake --preset fuzz
 	cmake --build --preset fuzz -j $(JOBS) --target fuzzers
-	tools/fuzz.sh build/fuzz $(FUZZ_SECONDS)
+	tools/fuzz.sh build/fuzz 3600
 
 e2e:        ## black-box tests of the real binary, alone
 	@tools/setup.sh
@@ -67,4 +73,4 @@ format:     ## rewrite the sources as clang-format has them
 clean:      ## remove all builds
 	rm -rf build
 
-.PHONY: help setup build run test asan tsan fuzz e2e bench lint lint-all format clean
+.PHONY: help setup build run test asan tsan fuzz fuzz-long e2e bench lint lint-all format clean

@@ -1,11 +1,11 @@
 // Writes signed client entries, one a line, each under a key of its own: what the load generator
 // posts. bench_entries COUNT
 
-#include <cstdio>
-#include <cstdlib>
-
 #include "crypto/keys.hpp"
 #include "dmsg/entry.hpp"
+
+#include <cstdio>
+#include <cstdlib>
 
 int main(int argc, char** argv) {
     using namespace skywire;

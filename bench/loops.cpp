@@ -2,14 +2,14 @@
 // goes on, and a message that goes to another loop (another thread) and back. One line of JSON,
 // nanoseconds each.
 
+#include "net/event_loops.hpp"
+
 #include <cstdio>
 #include <ctime>
 #include <future>
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/post.hpp>
-
-#include "net/event_loops.hpp"
 
 using namespace skywire;
 

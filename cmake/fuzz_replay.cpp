@@ -1,5 +1,5 @@
-// main() of a fuzz target built without libFuzzer: runs every file of the given folders once, so that
-// each ordinary test run replays the kept corpus.
+// main() of a fuzz target built without libFuzzer: runs every file of the given folders once, so
+// that each ordinary test run replays the kept corpus.
 
 #include <cstdint>
 #include <cstdio>

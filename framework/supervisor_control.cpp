@@ -19,6 +19,8 @@ Supervisor::Impl::Impl(
       started_at_(environment.clock.wall()),
       changed_(home_, environment.clock),
       scope_(home_) {
+    // The supervisor's own loop comes last in turn: the first service gets another one.
+    if (environment_.loops.size() > 1) environment_.loops.next();
     for (std::size_t i = 0; i < config.blocks.size(); ++i) {
         const BlockConfig& block = config.blocks[i];
         units_.push_back(std::make_unique<Unit>(block, i));

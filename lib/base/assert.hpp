@@ -8,7 +8,6 @@ namespace skywire {
 
 }  // namespace skywire
 
-#define SKY_ASSERT(expression)                                                    \
-    (static_cast<bool>(expression)                                                \
-         ? static_cast<void>(0)                                                   \
-         : ::skywire::assertion_failed(#expression, __FILE__, __LINE__))
+#define SKY_ASSERT(expression)                            \
+    (static_cast<bool>(expression) ? static_cast<void>(0) \
+                                   : ::skywire::assertion_failed(#expression, __FILE__, __LINE__))

@@ -72,7 +72,8 @@ std::string to_base64(ByteSpan bytes) {
 bool from_base64(std::string_view text, Bytes& into) {
     if (text.size() % 4 != 0) return false;
     std::size_t padding = 0;
-    while (padding < 2 && padding < text.size() && text[text.size() - 1 - padding] == '=') ++padding;
+    while (padding < 2 && padding < text.size() && text[text.size() - 1 - padding] == '=')
+        ++padding;
     const std::string_view digits = text.substr(0, text.size() - padding);
     Bytes bytes;
     bytes.reserve(text.size() / 4 * 3);
@@ -97,7 +98,8 @@ bool from_base64(std::string_view text, Bytes& into) {
 bool equal_in_constant_time(ByteSpan a, ByteSpan b) noexcept {
     if (a.size() != b.size()) return false;
     std::byte difference{0};
-    for (std::size_t i = 0; i < a.size(); ++i) difference |= a[i] ^ b[i];
+    for (std::size_t i = 0; i < a.size(); ++i)
+        difference |= a[i] ^ b[i];
     return difference == std::byte{0};
 }
 

@@ -58,9 +58,7 @@ WallTime ManualClock::wall() const {
     return wall_;
 }
 
-std::unique_ptr<Clock::Alarm> ManualClock::set_alarm(
-    SteadyTime at, std::function<void()> on_time
-) {
+std::unique_ptr<Clock::Alarm> ManualClock::set_alarm(SteadyTime at, std::function<void()> on_time) {
     const std::scoped_lock lock(mutex_);
     auto alarm = std::make_unique<ManualAlarm>(*this, at, std::move(on_time));
     if (at <= now_) {
@@ -196,10 +194,15 @@ std::string format_duration(Duration duration) {
     const auto decimal = [](std::uint64_t value, std::uint64_t unit) {
         std::string text = fmt::format("{}", value / unit);
         if (value % unit == 0) return text;
-        std::string fraction = fmt::format("{:0{}}", value % unit, unit == 1'000'000'000 ? 9
-                                                                   : unit == 1'000'000   ? 6
-                                                                                         : 3);
-        while (fraction.back() == '0') fraction.pop_back();
+        std::string fraction = fmt::format(
+            "{:0{}}",
+            value % unit,
+            unit == 1'000'000'000 ? 9
+            : unit == 1'000'000   ? 6
+                                  : 3
+        );
+        while (fraction.back() == '0')
+            fraction.pop_back();
         return text + "." + fraction;
     };
     if (left < 1'000) return out + fmt::format("{}ns", left);
@@ -223,7 +226,8 @@ std::string format_rfc3339(WallTime time) {
     std::string out = fmt::format("{:%Y-%m-%dT%H:%M:%S}", parts);
     if (nanoseconds > 0) {
         std::string fraction = fmt::format("{:09}", nanoseconds);
-        while (fraction.back() == '0') fraction.pop_back();
+        while (fraction.back() == '0')
+            fraction.pop_back();
         out += "." + fraction;
     }
     return out + "Z";

@@ -1,13 +1,13 @@
 #pragma once
 
+#include "base/result.hpp"
+
 #include <chrono>
 #include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <string>
-
-#include "base/result.hpp"
 
 namespace skywire {
 

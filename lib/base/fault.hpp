@@ -1,9 +1,9 @@
 #pragma once
 
-#include <string_view>
-
 #include "base/clock.hpp"
 #include "base/result.hpp"
+
+#include <string_view>
 
 namespace skywire {
 

@@ -1,11 +1,11 @@
 #pragma once
 
+#include "base/result.hpp"
+
 #include <string>
 #include <string_view>
 
 #include <boost/json/value.hpp>
-
-#include "base/result.hpp"
 
 namespace skywire {
 

@@ -1,8 +1,8 @@
 #include "base/metrics.hpp"
 
-#include <algorithm>
-
 #include "base/assert.hpp"
+
+#include <algorithm>
 
 namespace skywire {
 

@@ -114,7 +114,8 @@ class MetricRegistry : public Metrics {
     template <class Visit>
     void for_each(Visit&& visit) const {
         const std::scoped_lock lock(mutex_);
-        for (const auto& family : families_) visit(*family);
+        for (const auto& family : families_)
+            visit(*family);
     }
 
     /// Forgets every series that carries this label; references to them die.

@@ -1,13 +1,13 @@
 #include "base/random.hpp"
 
+#include "base/assert.hpp"
+
 #include <array>
 #include <cerrno>
 #include <cstring>
 #include <limits>
 
 #include <sys/random.h>
-
-#include "base/assert.hpp"
 
 namespace skywire {
 

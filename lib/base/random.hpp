@@ -1,11 +1,11 @@
 #pragma once
 
+#include "base/bytes.hpp"
+
 #include <cstdint>
 #include <mutex>
 #include <random>
 #include <span>
-
-#include "base/bytes.hpp"
 
 namespace skywire {
 

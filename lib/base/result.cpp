@@ -11,19 +11,32 @@ class BaseCategory final : public boost::system::error_category {
 
     std::string message(int value) const override {
         switch (static_cast<errc>(value)) {
-            case errc::ok: return "ok";
-            case errc::malformed: return "malformed input";
-            case errc::out_of_range: return "value out of range";
-            case errc::not_found: return "not found";
-            case errc::limit_reached: return "limit reached";
-            case errc::timed_out: return "timed out";
-            case errc::cancelled: return "cancelled";
-            case errc::closed: return "closed";
-            case errc::unavailable: return "unavailable";
-            case errc::forbidden: return "forbidden";
-            case errc::wrong_state: return "wrong state";
-            case errc::unsupported: return "unsupported";
-            case errc::injected: return "fault injected by a test";
+            case errc::ok:
+                return "ok";
+            case errc::malformed:
+                return "malformed input";
+            case errc::out_of_range:
+                return "value out of range";
+            case errc::not_found:
+                return "not found";
+            case errc::limit_reached:
+                return "limit reached";
+            case errc::timed_out:
+                return "timed out";
+            case errc::cancelled:
+                return "cancelled";
+            case errc::closed:
+                return "closed";
+            case errc::unavailable:
+                return "unavailable";
+            case errc::forbidden:
+                return "forbidden";
+            case errc::wrong_state:
+                return "wrong state";
+            case errc::unsupported:
+                return "unsupported";
+            case errc::injected:
+                return "fault injected by a test";
         }
         return "unknown";
     }

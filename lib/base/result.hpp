@@ -1,8 +1,8 @@
 #pragma once
 
+#include <stdexcept>
 #include <string>
 #include <string_view>
-#include <stdexcept>
 #include <type_traits>
 
 #include <boost/assert/source_location.hpp>

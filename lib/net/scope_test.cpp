@@ -267,7 +267,8 @@ TEST_CASE_METHOD(Fixture, "scope: without a listener an exception leaves the loo
     CHECK(scope.size() == 0);
 }
 
-TEST_CASE("scope: a coroutine that cancels its own scope without having waited ends like any other") {
+TEST_CASE("scope: a coroutine that cancels its own scope without having waited ends like any other"
+) {
     net::TestLoop loop;
     net::Scope scope(loop.ioc.get_executor());
     bool ended = false;
