@@ -57,58 +57,59 @@ std::vector<framework::External> store_externals(const framework::Block& block) 
     return {std::move(redis)};
 }
 
-ServiceStore::ServiceStore(
-    const net::Context& context, std::unique_ptr<store::Store> opened, std::string place
-)
-    : context_(context),
-      store_(std::move(opened)),
-      snapshot_(dynamic_cast<store::SnapshotStore*>(store_.get())),
-      place_(std::move(place)) {}
-
-Task<Result<std::unique_ptr<ServiceStore>>> ServiceStore::open(
-    framework::ServiceHost& host, StoreConfig config
-) {
-    const net::Context& context = host.context();
-    std::unique_ptr<store::Store> opened;
-    std::string place = "memory";
-    switch (config.kind) {
+ServiceStore::ServiceStore(framework::ServiceHost& host, StoreConfig config)
+    : host_(host), config_(std::move(config)), context_(host.context()) {
+    switch (config_.kind) {
         case StoreConfig::Kind::memory:
-            opened = store::make_memory_store(context);
+            place_ = "memory";
+            break;
+        case StoreConfig::Kind::snapshot:
+            place_ = host.state_dir() + "/" + host.label() + ".sqlite";
+            break;
+        case StoreConfig::Kind::redis:
+            place_ = config_.redis->to_string();
+            break;
+    }
+}
+
+Task<Result<>> ServiceStore::open_snapshot() {
+    auto opened = co_await store::open_snapshot_store(context_, place_);
+    if (!opened) co_return opened.error();
+    snapshot_ = opened->get();
+    store_ = std::move(*opened);
+    const store::SnapshotReport report = snapshot_->report();
+    log::info(
+        context_.logger,
+        "store.loaded",
+        log::kv("entries", report.loaded),
+        log::kv("expired", report.expired)
+    );
+    if (!report.set_aside.empty())
+        log::error(context_.logger, "store.damaged", log::kv("set_aside", report.set_aside));
+    co_return Result<>();
+}
+
+Task<Result<>> ServiceStore::open() {
+    switch (config_.kind) {
+        case StoreConfig::Kind::memory:
+            store_ = store::make_memory_store(context_);
             break;
         case StoreConfig::Kind::snapshot: {
-            place = host.state_dir() + "/" + host.label() + ".sqlite";
-            auto snapshot = co_await store::open_snapshot_store(context, place);
-            if (!snapshot) co_return snapshot.error();
-            const store::SnapshotReport report = (*snapshot)->report();
-            log::info(
-                context.logger,
-                "store.loaded",
-                log::kv("entries", report.loaded),
-                log::kv("expired", report.expired)
-            );
-            opened = std::move(*snapshot);
+            const auto opened = co_await open_snapshot();
+            if (!opened) co_return opened.error().within(place_);
             break;
         }
         case StoreConfig::Kind::redis:
-            place = config.redis->to_string();
-            opened = store::make_redis_store(context, redis_options(*config.redis));
+            store_ = store::make_redis_store(context_, redis_options(*config_.redis));
             break;
     }
-    auto ready = std::make_unique<ServiceStore>(context, std::move(opened), place);
-    const Result<> answered = co_await ready->store().ping();
-    if (!answered) {
-        const Result<> closed = co_await ready->close(context.clock.now());
-        static_cast<void>(closed.has_value());  // what counts is why it did not open
-        co_return answered.error().within(place);
-    }
+    const Result<> answered = co_await store_->ping();
+    if (!answered) co_return answered.error().within(place_);
     log::info(
-        context.logger,
-        "store.opened",
-        log::kv("kind", ready->store().kind()),
-        log::kv("place", place)
+        context_.logger, "store.opened", log::kv("kind", store_->kind()), log::kv("place", place_)
     );
-    host.note("store", fmt::format("{} {}", ready->store().kind(), place));
-    co_return ready;
+    host_.note("store", fmt::format("{} {}", store_->kind(), place_));
+    co_return Result<>();
 }
 
 Task<> ServiceStore::watch() {
@@ -150,7 +151,8 @@ framework::Check ServiceStore::check() const {
 }
 
 Task<Result<>> ServiceStore::close(SteadyTime deadline) {
-    return store_->close(deadline);
+    if (!store_) co_return Result<>();
+    co_return co_await store_->close(deadline);
 }
 
 }  // namespace skywire::services

@@ -32,19 +32,18 @@ StoreConfig store_config(const framework::Block& block);
 /// Redis as a thing outside that the block needs before it can start; nothing for other stores.
 std::vector<framework::External> store_externals(const framework::Block& block);
 
-/// A service's open store and what is known of its health. Used on the service's loop.
+/// A service's store and what is known of its health. Used on the service's loop; `close` comes
+/// before the end of its life, whether or not `open` has succeeded.
 class ServiceStore {
  public:
-    /// Opens the store and says in one log line which it is. `host` outlives the result. Errors:
-    /// Redis does not answer, the state folder cannot be written.
-    static Task<Result<std::unique_ptr<ServiceStore>>> open(
-        framework::ServiceHost& host, StoreConfig config
-    );
+    /// Does no I/O. `host` outlives the store.
+    ServiceStore(framework::ServiceHost& host, StoreConfig config);
 
-    ServiceStore(
-        const net::Context& context, std::unique_ptr<store::Store> opened, std::string place
-    );
+    /// Opens it and says in one log line which it is. Errors: Redis does not answer, the state
+    /// folder cannot be written. Cancelled or failed: `close` takes down what there is.
+    Task<Result<>> open();
 
+    /// After `open`.
     store::Store& store() noexcept { return *store_; }
 
     /// Asks the store once a second whether it answers, until cancelled.
@@ -57,13 +56,17 @@ class ServiceStore {
     /// after a damaged one was set aside.
     framework::Check check() const;
 
-    /// Writes what is pending and ends.
+    /// Writes what is pending and ends; nothing to do where it was never opened.
     Task<Result<>> close(SteadyTime deadline);
 
     /// "redis://host:6379/0", "/var/lib/skywire/dmsgd.sqlite" or "memory".
     const std::string& place() const noexcept { return place_; }
 
  private:
+    Task<Result<>> open_snapshot();
+
+    framework::ServiceHost& host_;
+    StoreConfig config_;
     net::Context context_;
     std::unique_ptr<store::Store> store_;
     /// The same object where it is a snapshot store.

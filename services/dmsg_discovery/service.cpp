@@ -40,14 +40,10 @@ HttpSurface::Options surface_options(const discovery::Config& config) {
 /// The parts of a running discovery, from the lowest up; the scope is last, since its coroutines
 /// use all others.
 struct Running {
-    Running(
-        framework::ServiceHost& host,
-        const discovery::Config& config,
-        std::unique_ptr<ServiceStore> opened
-    )
+    Running(framework::ServiceHost& host, const discovery::Config& config, ServiceStore& opened)
         : context(host.context()),
-          store(std::move(opened)),
-          discovery(context, store->store(), rules_of(config)),
+          store(opened),
+          discovery(context, store.store(), rules_of(config)),
           routes(
               context.metrics,
               discovery,
@@ -69,7 +65,7 @@ struct Running {
 
     /// A store that is full answers all the same.
     void store_failed(const Error& error) {
-        if (error != make_error_code(errc::limit_reached)) store->failed(error);
+        if (error != make_error_code(errc::limit_reached)) store.failed(error);
     }
 
     /// Sweeps the sets and counts what is left, every ten seconds.
@@ -88,7 +84,7 @@ struct Running {
     }
 
     net::Context context;
-    std::unique_ptr<ServiceStore> store;
+    ServiceStore& store;
     discovery::Discovery discovery;
     discovery::Routes routes;
     HttpSurface surface;
@@ -107,13 +103,14 @@ class DmsgDiscovery final : public framework::Service {
             log::warn(context.logger, "load_testing", log::kv("signatures", "not checked"));
         if (config_.common.mode == Mode::dual)
             log::info(context.logger, "mode.dual", log::kv("served", "http alone"));
-        auto opened = co_await ServiceStore::open(host, config_.store);
+        store_ = std::make_unique<ServiceStore>(host, config_.store);
+        const auto opened = co_await store_->open();
         if (!opened) co_return opened.error();
-        running_ = std::make_unique<Running>(host, config_, std::move(*opened));
+        running_ = std::make_unique<Running>(host, config_, *store_);
         Running& running = *running_;
         if (const auto bound = running.surface.listen(); !bound) co_return bound.error();
         running.scope.spawn("sweep", [&running] { return running.sweep(); });
-        running.scope.spawn("store watch", [&running] { return running.store->watch(); });
+        running.scope.spawn("store watch", [&running] { return running.store.watch(); });
         host.reached(kHttp);
         co_return Result<>();
     }
@@ -124,19 +121,15 @@ class DmsgDiscovery final : public framework::Service {
 
     Task<std::vector<std::string>> stop(SteadyTime deadline) override {
         std::vector<std::string> late;
-        if (!running_) co_return late;
-        Running& running = *running_;
-        late = co_await running.surface.stop(deadline);
-        Clock& clock = running.context.clock;
-        for (std::string& name : co_await running.scope.close(clock, clock.now(), deadline))
-            late.push_back(std::move(name));
-        const auto closed = co_await running.store->close(deadline);
-        if (!closed) {
-            log::error(
-                running.context.logger, "store.close", log::kv("error", closed.error().message())
-            );
-            late.push_back("store " + running.store->place());
+        if (running_) {
+            late = co_await running_->surface.stop(deadline);
+            Clock& clock = running_->context.clock;
+            for (std::string& name : co_await running_->scope.close(clock, clock.now(), deadline))
+                late.push_back(std::move(name));
         }
+        if (!store_) co_return late;
+        if (const auto closed = co_await store_->close(deadline); !closed)
+            late.push_back("store " + store_->place() + ": " + closed.error().message());
         co_return late;
     }
 
@@ -144,12 +137,14 @@ class DmsgDiscovery final : public framework::Service {
         framework::HealthReport report;
         if (!running_) return report;
         report.checks.push_back(running_->surface.check());
-        report.checks.push_back(running_->store->check());
+        report.checks.push_back(store_->check());
         return report;
     }
 
  private:
     discovery::Config config_;
+    std::unique_ptr<ServiceStore> store_;
+    /// Uses the store.
     std::unique_ptr<Running> running_;
 };
 
