@@ -209,6 +209,18 @@ def tester(name, **keys):
 # processes ---------------------------------------------------------------------------------------
 
 
+def without_privilege():
+    """What to put before a command so that permissions count for it; empty for who is not root."""
+    if os.geteuid() != 0:
+        return []
+    prefix = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+    # The binaries may lie where nobody else may look.
+    done = subprocess.run([*prefix, program(), "version"], capture_output=True, check=False)
+    if done.returncode != 0:
+        raise unittest.SkipTest(f"{program()} cannot be run without privilege")
+    return prefix
+
+
 def _die_with_parent():
     PR_SET_PDEATHSIG = 1
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -641,9 +653,12 @@ class Scenario(unittest.TestCase):
         self.addCleanup(server.kill)
         return server
 
-    def run_cli(self, *arguments, faults=False, environment=None, patience=PATIENCE, stdin=None):
+    def run_cli(
+        self, *arguments, faults=False, environment=None, patience=PATIENCE, stdin=None, prefix=()
+    ):
         """Runs a command to its end."""
-        line = [program("skywire_faults" if faults else "skywire"), *map(str, arguments)]
+        binary = program("skywire_faults" if faults else "skywire")
+        line = [*prefix, binary, *map(str, arguments)]
         done = subprocess.run(
             line,
             input=stdin,

@@ -34,10 +34,10 @@ class LogLevels(Scenario):
         self.assertFalse(deployment.lines("DEBUG", "first"))
         self.assertTrue(deployment.lines("INFO", "first"))
         done = self.run_cli(
-            "svc", "log-level", "loud", "debug", "--for", "1s", "--config", deployment.file,
+            "svc", "log-level", "loud", "debug", "--for", "2s", "--config", deployment.file,
             faults=True,
         )  # fmt: skip
-        self.assertEqual((done.code, done.out), (0, "loud logs at debug for 1s\n"))
+        self.assertEqual((done.code, done.out), (0, "loud logs at debug for 2s\n"))
         self.write_line(deployment, "loud", "second")
         self.write_line(deployment, "quiet", "second")
         self.assertEqual(len(deployment.lines("DEBUG", "[loud]", "second")), 1)

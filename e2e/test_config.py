@@ -5,7 +5,16 @@ import os
 import socket
 import unittest
 
-from skywire_process import DATA, HOST, KEYS, Scenario, discovery, free_address, stun, tester
+from skywire_process import (
+    DATA,
+    HOST,
+    KEYS,
+    Scenario,
+    discovery,
+    free_address,
+    stun,
+    without_privilege,
+)
 
 
 def place_of(text, word, nth=1):
@@ -172,16 +181,28 @@ class BadFiles(Scenario):
 
     def test_files_that_cannot_be_read(self):
         folder = self.subfolder("folder")
-        cases = [(self.folder / "absent.json", "o such file"), (folder, "directory")]
-        if os.geteuid() != 0:
-            unreadable = self.write("secret.json", "{}")
-            unreadable.chmod(0)
-            cases.append((unreadable, "ermission denied"))
-        for path, word in cases:
-            with self.subTest(path=path.name):
+        for path, word in (
+            (self.folder / "absent.json", "o such file"),
+            (folder, "directory"),
+            (self.folder / "no" / "folder.json", "o such file"),
+            ("/proc/self/mem", "/proc/self/mem"),
+        ):
+            with self.subTest(path=path):
                 (problem,) = self.run_and_check(path)
                 self.assertIn(str(path), problem)
                 self.assertIn(word, problem)
+
+    def test_a_file_that_may_not_be_read(self):
+        prefix = without_privilege()
+        self.folder.chmod(0o755)
+        path = self.write("secret.json", "{}")
+        path.chmod(0)
+        for line in (["check", path], ["run", "--config", path], ["list", "--config", path],
+                     ["graph", "--config", path]):  # fmt: skip
+            done = self.run_cli("svc", *line, prefix=prefix)
+            self.assertEqual(done.code, 1, done)
+            self.assertIn("ermission denied", done.out + done.err)
+            self.assertIn(str(path), done.out + done.err)
 
     def test_a_huge_file_does_not_hold_it_up(self):
         huge = self.folder / "huge.json"
@@ -318,17 +339,25 @@ class States(Scenario):
         self.assertEqual(deployment.wait_exit(), 1)
         self.assertTrue(deployment.lines("ERROR", str(path / "below")), deployment.err)
 
-    @unittest.skipIf(os.geteuid() == 0, "root may write everywhere")
     def test_a_state_folder_without_permission_is_a_clear_error(self):
-        state = self.subfolder("state")
-        state.chmod(0o500)
-        deployment = self.prepare(
-            discovery(testing=False, restart={"max_in_window": 1}),
-            supervisor={"state_dir": str(state)},
-        )
-        deployment.start()
-        self.assertEqual(deployment.wait_exit(), 1)
-        self.assertTrue(deployment.lines("ERROR", "ermission denied"), deployment.err)
+        prefix = without_privilege()
+        self.folder.chmod(0o755)
+        state, own = self.subfolder("state"), self.subfolder("own")
+        state.chmod(0o555)
+        if os.geteuid() == 0:
+            os.chown(own, 65534, 65534)
+        for where in (state, state / "below"):
+            with self.subTest(where=where.name):
+                deployment = self.prepare(
+                    discovery(testing=False, restart={"max_in_window": 1}),
+                    supervisor={"state_dir": str(where), "admin_addr": f"unix:{own / 'sock'}"},
+                )
+                deployment.arguments = [*prefix, *deployment.arguments]
+                deployment.start()
+                self.assertEqual(deployment.wait_exit(), 1)
+                lines = deployment.lines("ERROR", "service.gave_up", str(where))
+                self.assertTrue(lines, deployment.err)
+                self.assertIn("ermission denied", lines[0])
 
     def test_it_is_created_for_us_alone(self):
         deployment = self.boot(discovery(testing=False))

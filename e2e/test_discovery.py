@@ -49,7 +49,7 @@ class Health(Scenario):
 
 
 # The one recorded answer that ours does not give: the entry carries a signed member that the
-# program of 2023 did not know. Ours verifies over the received text (spec/dmsg.md section 11, way 2).
+# program of 2023 did not know. Ours verifies over the received text, spec/dmsg.md section 11.
 LATER_MEMBER = "signed text has a member this vintage does not know (protocol): 401"
 
 

@@ -119,7 +119,7 @@ class Requests(Scenario):
 
     def test_slow_loris(self):
         """Clients that send a byte now and then are cut off by the clock, whatever they send."""
-        data = b"POST " + ENTRY.encode() + b" HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\n"
+        data = b"POST " + ENTRY.encode() + b" HTTP/1.1\r\nHost: x\r\nContent-Length: 5000\r\n\r\n"
         starts = [b"", b"G", data[:20], data, data + b"{"]
         peers = [dial(address, PATIENCE) for address in (self.http, self.deployment.admin)
                  for _ in starts]  # fmt: skip
@@ -165,7 +165,7 @@ class Requests(Scenario):
             b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"
             b"0\r\n\r\n",
             b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzzz\r\n",
-            b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" + b"f" * 18 + b"\r\n",
+            b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" + b"f" * 18,
             b"GET / HTTP/1.1\r\nHost: x\r\n folded: y\r\n\r\n",
             b"GET / HTTP/1.1\nHost: x\n\n",
             b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(500),  # a TLS hello
