@@ -8,7 +8,8 @@
 #include "services/dmsg_discovery/test_discovery.hpp"
 #include "store/redis_server.hpp"
 
-#include <algorithm>
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/cancellation_signal.hpp>
 
 namespace skywire::discovery {
 namespace {
@@ -183,6 +184,50 @@ TEST_CASE("dmsg-discovery: waits for Redis, degrades without it and recovers") {
     // It kept nothing, so any sequence is the first one again.
     CHECK(post(harness, client_entry(keys, 1)).status == 200);
     CHECK(harness.stop() == 0);
+}
+
+TEST_CASE("dmsg-discovery: an address that is taken fails the start, and the next try succeeds") {
+    const auto types = registry();
+    Harness harness(types, file(R"(,"metrics_addr":"127.0.0.1:9190")"), recording_time());
+    harness.faults().set("bind", "127.0.0.1:9190", 1);
+    REQUIRE(harness.boot());
+    CHECK(harness.service("dmsgd").restarts == 1);
+    CHECK(harness.get(kAddress, "/health").status == 200);
+    CHECK(harness.stop() == 0);
+}
+
+TEST_CASE("dmsg-discovery: a start that is cut off while Redis hangs is taken down by stop") {
+    store::RedisServer redis;
+    const auto types = registry();
+    const auto loaded = framework::load_deployment(
+        "test.json", file(fmt::format(R"(,"redis":"{}")", redis.url())), types
+    );
+    REQUIRE(loaded.config);
+    redis.pause();
+    ManualClock clock(kRecordingTime);
+    net::TestLoop loop(&clock);
+    services::TestHost host(loop.context);
+    const auto made = types.find("dmsg-discovery")->make(*loaded.config->blocks[0].block);
+    REQUIRE(made);
+    framework::Service& service = **made;
+    asio::cancellation_signal cancel;
+    bool ended = false;
+    asio::co_spawn(
+        loop.ioc,
+        service.start(host),
+        asio::bind_cancellation_slot(
+            cancel.slot(), [&ended](std::exception_ptr, const Result<>&) { ended = true; }
+        )
+    );
+    loop.settle();
+    CHECK_FALSE(ended);
+    cancel.emit(asio::cancellation_type::terminal);
+    loop.run_until([&] { return ended; });
+    CHECK(host.milestones.empty());
+    // The command that Redis never answered is waited for until the deadline, which is now.
+    loop.run(service.stop(clock.now()));
+    CHECK(service.health().checks.empty());
+    redis.resume();
 }
 
 TEST_CASE("dmsg-discovery: the rules of its block") {
