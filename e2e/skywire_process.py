@@ -265,19 +265,22 @@ class Deployment:
 
     # life
 
-    def start(self):
+    def start(self, err=None):
+        """`err`: a descriptor for standard error, instead of the file that `err` reads."""
         self.starts += 1
-        self._out = open(self.folder / f"stdout.{self.starts}", "w+b")
-        self._err = open(self.folder / f"stderr.{self.starts}", "w+b")
-        self.process = subprocess.Popen(
-            self.arguments,
-            stdin=subprocess.DEVNULL,
-            stdout=self._out,
-            stderr=self._err,
-            env=self.environment,
-            cwd=self.folder,
-            preexec_fn=_die_with_parent,
-        )
+        with (
+            open(self.folder / f"stdout.{self.starts}", "wb") as out_file,
+            open(self.folder / f"stderr.{self.starts}", "wb") as err_file,
+        ):
+            self.process = subprocess.Popen(
+                self.arguments,
+                stdin=subprocess.DEVNULL,
+                stdout=out_file,
+                stderr=err_file if err is None else err,
+                env=self.environment,
+                cwd=self.folder,
+                preexec_fn=_die_with_parent,
+            )
         return self
 
     @property

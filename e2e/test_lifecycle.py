@@ -138,6 +138,33 @@ class Start(Scenario):
         self.assertEqual(first.stop(), 0)
         self.assertEqual(second.stop(), 0)
 
+    def test_a_hundred_blocks_in_a_chain(self):
+        blocks = [{"type": "noop", "name": "n0"}]
+        for index in range(1, 100):
+            blocks.append({"type": "noop", "name": f"n{index}", "depends_on": [f"n{index - 1}"]})
+        deployment = self.boot(*reversed(blocks))
+        self.assertEqual(len(deployment.health()["services"]), 100)
+        self.assertEqual(self.run_cli("svc", "status", "--config", deployment.file).code, 0)
+        self.assertEqual(deployment.stop(), 0)
+
+    def test_a_process_is_found_by_its_file_however_the_path_is_written(self):
+        environment = {"XDG_RUNTIME_DIR": str(self.subfolder("runtime"))}
+        deployment = self.prepare_file(
+            {"services": [discovery()]}, environment=environment, folder="a"
+        )
+        deployment.arguments[4] = "deployment.json"  # it runs in that folder
+        deployment.start()
+        line = deployment.wait_for("its address", lambda: deployment.lines("admin.listening"))
+        deployment.admin = line[0].rpartition("address=")[2]
+        deployment.wait_ready()
+        for path in (deployment.file, "a/deployment.json", "./a/../a//deployment.json"):
+            done = self.run_cli("svc", "status", "--config", path, environment=environment)
+            self.assertEqual(done.code, 0, done)
+        self.assertEqual(deployment.stop(), 0)
+        done = self.run_cli("svc", "status", "--config", deployment.file, environment=environment)
+        self.assertEqual(done.code, 1)
+        self.assertIn("no process runs", done.err)
+
     def test_one_process_per_file(self):
         deployment = self.boot({"type": "noop", "name": "n"})
         again = self.prepare_file(deployment.config, folder="b")
@@ -196,11 +223,19 @@ class Shutdown(Scenario):
         deployment.wait_event("never", "starting")
         self.assertEqual(deployment.stop(), 0)
 
-    def test_sighup_and_sigpipe_do_not_end_it(self):
-        deployment = self.boot(discovery())
-        deployment.signal(signal.SIGPIPE)
-        self.assertEqual(deployment.ask("/livez").status, 200)
-        self.assertEqual(deployment.stop(), 0)
+    def test_logs_that_nobody_takes_do_not_end_it(self):
+        """A full disk behind standard error, a reader of it that is gone, and SIGPIPE itself."""
+        reader, writer = os.pipe()
+        os.close(reader)
+        for name, sink in (("gone", writer), ("full", os.open("/dev/full", os.O_WRONLY))):
+            with self.subTest(sink=name):
+                deployment = self.prepare(discovery(), folder=name)
+                deployment.start(err=sink).wait_ready()
+                os.close(sink)
+                deployment.signal(signal.SIGPIPE)
+                self.assertEqual(deployment.command("dmsgd", "restart").status, 200)
+                self.assertIn("service.ready", deployment.ask("/logs/supervisor").text)
+                self.assertEqual(deployment.stop(), 0)
 
     def test_s10_a_request_under_way_ends_within_the_drain(self):
         deployment = self.boot(
