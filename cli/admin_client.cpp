@@ -7,6 +7,7 @@
 #include "net/worker_pool.hpp"
 
 #include <algorithm>
+#include <cerrno>
 #include <fstream>
 #include <iterator>
 
@@ -14,6 +15,8 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <fmt/format.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 namespace skywire::cli {
@@ -35,10 +38,21 @@ Result<std::string> read_token(const std::string& path) {
     return text;
 }
 
-/// A TCP address may have somebody behind it; a socket's file is there or not.
+/// A TCP address may have somebody behind it. A unix socket has or has not: its file stays behind
+/// where a process was killed.
 bool may_listen(const net::Address& address) {
     if (address.kind != net::Address::Kind::unix_socket) return true;
-    return ::access(address.path.c_str(), F_OK) == 0;
+    sockaddr_un name{};
+    name.sun_family = AF_UNIX;
+    if (address.path.size() >= sizeof name.sun_path) return false;
+    std::copy(address.path.begin(), address.path.end(), name.sun_path);
+    const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0) return true;
+    const int connected = ::connect(fd, reinterpret_cast<const sockaddr*>(&name), sizeof name);
+    // Others than these (no permission, a full queue) are for the request itself to report.
+    const bool gone = connected != 0 && (errno == ENOENT || errno == ECONNREFUSED);
+    ::close(fd);
+    return !gone;
 }
 
 std::optional<net::Address> first_there(const std::vector<net::Address>& candidates) {

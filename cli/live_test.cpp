@@ -1,7 +1,11 @@
 #include "base/test.hpp"
 #include "cli/test_run.hpp"
+#include "framework/admin_address.hpp"
 #include "framework/deployment.hpp"
-#include "net/event_loops.hpp"
+
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 namespace skywire::cli {
 
@@ -102,6 +106,23 @@ TEST_CASE("cli: log levels are shown and set") {
     CHECK(found);
     CHECK(live.run({"svc", "log-level", "nobody", "debug"}).code == kFailed);
     CHECK(live.run({"svc", "log-level", "a", "debug", "--for", "soon"}).code == kUsage);
+}
+
+TEST_CASE("cli: the socket of a process that is gone is not taken for a process") {
+    const TestFolder folder;
+    const std::string file = folder.write("d.json", R"({"services": [{"type": "noop"}]})");
+    const net::Address address = framework::default_admin_address(file, {});
+    REQUIRE(framework::prepare_socket_folder(address.path));
+    sockaddr_un name{};
+    name.sun_family = AF_UNIX;
+    std::copy(address.path.begin(), address.path.end(), name.sun_path);
+    const int fd = ::socket(AF_UNIX, SOCK_STREAM, 0);
+    REQUIRE(::bind(fd, reinterpret_cast<const sockaddr*>(&name), sizeof name) == 0);
+    ::close(fd);
+    const Ran run = run_line({"svc", "status", "--config", file});
+    CHECK(run.code == kFailed);
+    CHECK(run.err.find("no process runs") != std::string::npos);
+    ::unlink(address.path.c_str());
 }
 
 TEST_CASE("cli: the live graph has states") {

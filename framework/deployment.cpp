@@ -355,19 +355,18 @@ void Deployment::Impl::log_ready(bool ready, const DeploymentStatus& status) con
 }
 
 void Deployment::Impl::log_end(int exit_code, const ShutdownReport& report) const {
+    std::vector<std::string> unstopped;
     for (const Unstopped& service : report.unstopped) {
-        log::error(
-            logger_,
-            "process.unstopped",
-            log::kv("label", service.label),
-            log::kv("what", fmt::format("{}", fmt::join(service.what, ", ")))
-        );
+        unstopped.push_back(fmt::format("{} ({})", service.label, fmt::join(service.what, ", ")));
     }
     log::info(
         logger_,
         "process.stopped",
         log::kv("exit_code", exit_code),
-        log::kv("ran", format_duration(world_.clock.now() - begun_))
+        log::kv("ran", format_duration(world_.clock.now() - begun_)),
+        log::kv(
+            "unstopped", unstopped.empty() ? "-" : fmt::format("{}", fmt::join(unstopped, ", "))
+        )
     );
 }
 

@@ -78,8 +78,8 @@ TEST_CASE("harness: a service that ignores stop is named, and the exit code says
         {"type": "test-service", "name": "b"}]})");
     REQUIRE(harness.boot());
     CHECK(harness.stop() == 1);
-    CHECK(harness.logged("process.unstopped label=a"));
-    CHECK_FALSE(harness.logged("process.unstopped label=b"));
+    CHECK(harness.logged("unstopped=\"a ("));
+    CHECK_FALSE(harness.logged("b ("));
 }
 
 TEST_CASE("harness: what is waited for in vain throws with the timeline") {
