@@ -29,6 +29,8 @@ DATA = pathlib.Path(__file__).resolve().parent / "data"
 # The longest that anything a test waits for may take; on a loaded machine, with sanitizers.
 PATIENCE = float(os.environ.get("SKYWIRE_E2E_PATIENCE", "30"))
 POLL = 0.005
+# The programs are built with a sanitizer: crashes and memory look different.
+SANITIZED = bool(os.environ.get("SKYWIRE_E2E_SANITIZED"))
 
 # Parallel test programs keep to addresses of their own: a port free here is free in earnest.
 HOST = f"127.0.0.{10 + os.getpid() % 240}"
@@ -299,7 +301,10 @@ class Deployment:
 
     def wait_exit(self, patience=PATIENCE):
         """The exit code; negative for a signal."""
-        return self.process.wait(patience)
+        try:
+            return self.process.wait(patience)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"the process still runs after {patience:.0f} s") from None
 
     def stop(self):
         """An orderly end; its exit code."""

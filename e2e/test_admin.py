@@ -4,18 +4,22 @@ import json
 import math
 import pathlib
 import re
+import shutil
+import subprocess
 import time
 import unittest
 
 from skywire_process import (
     KEYS,
     PATIENCE,
+    SANITIZED,
     Scenario,
     dial,
     discovery,
     free_address,
     get,
     post,
+    program,
     read_to_end,
     stun,
     tester,
@@ -414,6 +418,7 @@ class Surface(Scenario):
         self.assertEqual(deployment.ask("/debug/pprof/profile?seconds=0").status, 400)
         self.assertEqual(deployment.stop(), 0)
 
+    @unittest.skipIf(SANITIZED, "a build with sanitizers has no profiler")
     def test_a_heap_profile_without_sampling_says_how_to_get_one(self):
         deployment = self.boot(discovery())
         answer = deployment.ask("/debug/pprof/heap")
@@ -421,6 +426,31 @@ class Surface(Scenario):
         self.assertIn("TCMALLOC_SAMPLE_PARAMETER", answer.json["error"])
         self.assertEqual(deployment.stop(), 0)
 
+    def check_opens(self, profile):
+        """Where google-pprof is installed, it must be able to read the profile."""
+        tool = shutil.which("google-pprof")
+        if tool is None:
+            return
+        path = self.write("profile", profile)
+        done = subprocess.run(
+            [tool, "--raw", program(), path], capture_output=True, timeout=PATIENCE, check=False
+        )
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn(b"--- symbol", done.stdout)
+
+    @unittest.skipIf(SANITIZED, "a build with sanitizers has no profiler")
+    def test_a_heap_profile(self):
+        deployment = self.prepare(
+            discovery(), environment={"TCMALLOC_SAMPLE_PARAMETER": "4096"}
+        )
+        deployment.start().wait_ready()
+        answer = deployment.ask("/debug/pprof/heap", timeout=PATIENCE)
+        self.assertEqual(answer.status, 200, answer)
+        self.assertTrue(answer.body.startswith(b"heap profile: "), answer)
+        self.assertIn(b"MAPPED_LIBRARIES:", answer.body)
+        self.assertEqual(deployment.stop(), 0)
+
+    @unittest.skipIf(SANITIZED, "a build with sanitizers has no profiler")
     def test_a_cpu_profile(self):
         deployment = self.boot(discovery())
         answer = deployment.ask("/debug/pprof/profile?seconds=1", timeout=PATIENCE)
@@ -430,6 +460,7 @@ class Surface(Scenario):
         self.assertEqual((words[0], words[1], words[2], words[4]), (0, 3, 0, 0))
         self.assertGreater(words[3], 0)
         self.assertIn(b"skywire", answer.body)
+        self.check_opens(answer.body)
         self.assertEqual(deployment.stop(), 0)
 
     def test_status_for_people_and_machines(self):

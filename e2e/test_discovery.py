@@ -1,11 +1,13 @@
 """dmsg-discovery as its clients see it: S08, the recorded requests, entries of our own."""
 
+import gzip
+import http.client
 import json
 import time
 import unittest
 
-from entries import Key, client, compact, server
-from skywire_process import KEYS, VECTORS, Scenario, discovery, free_address, get, stun
+from entries import Key, client, compact, server, signed
+from skywire_process import KEYS, VECTORS, Scenario, discovery, free_address, get, request, stun
 
 ENTRY = "/dmsg-discovery/entry/"
 
@@ -82,7 +84,8 @@ class Recorded(Scenario):
         for exchange in self.comparable(recorded()):
             with self.subTest(note=exchange["note"], path=exchange["path"]):
                 body = exchange.get("body")
-                answer = deployment_request(deployment, exchange["method"], exchange["path"], body)
+                address = deployment.address("dmsgd")
+                answer = request(address, exchange["method"], exchange["path"], body)
                 if exchange["note"] == LATER_MEMBER:
                     self.assertEqual(answer.json, message("wrote new entry iteration", 200))
                     continue
@@ -118,12 +121,6 @@ class Recorded(Scenario):
         self.assertEqual(deployment.stop(), 0)
 
 
-def deployment_request(deployment, method, path, body):
-    from skywire_process import request
-
-    return request(deployment.address("dmsgd"), method, path, body)
-
-
 class Entries(Scenario):
     """Signed by an implementation of our own."""
 
@@ -149,7 +146,7 @@ class Entries(Scenario):
         self.assertEqual(batch.text, f'{{"{key.public}":{second}}}')
         by_server = deployment.get("dmsgd", f"/dmsg-discovery/server/{via.public}/clients")
         self.assertEqual(by_server.json, [key.public])
-        gone = deployment_request(deployment, "DELETE", "/dmsg-discovery/entry", second)
+        gone = request(deployment.address("dmsgd"), "DELETE", "/dmsg-discovery/entry", second)
         self.assertEqual(gone.json, message("deleted entry", 200))
         self.assertEqual(deployment.get("dmsgd", ENTRY + key.public).status, 404)
         self.assertEqual(deployment.stop(), 0)
@@ -217,8 +214,6 @@ class Entries(Scenario):
         deployment.post("dmsgd", ENTRY, client(key))
 
         def ask(caller, signature):
-            from skywire_process import request
-
             return request(
                 deployment.address("dmsgd"), "DELETE", "/dmsg-discovery/deregister",
                 compact([key.public]), {"NM-PK": caller.public, "NM-Sign": signature},
@@ -236,8 +231,6 @@ class Entries(Scenario):
     def test_an_official_server_proves_itself_by_the_pass_phrase(self):
         deployment = self.boot(discovery(auth_passphrase="open sesame please"))
         official, other = Key(), Key()
-        from entries import signed
-
         for key, word in ((official, "open sesame please"), (other, "open sesame")):
             entry = {
                 "version": "0.0.1", "sequence": 0, "timestamp": self.now(), "static": key.public,
@@ -262,9 +255,6 @@ class Entries(Scenario):
         self.assertEqual(deployment.stop(), 0)
 
     def test_gzip_and_keep_alive_and_head(self):
-        import gzip
-        import http.client
-
         deployment = self.boot(discovery())
         for index in range(30):
             deployment.post("dmsgd", ENTRY, client(Key(seed=f"gzip {index}")))
