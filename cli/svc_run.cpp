@@ -9,18 +9,32 @@
 #include <iostream>
 
 #include <boost/asio/signal_set.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <fmt/format.h>
 
 namespace skywire::cli {
 
 namespace {
 
-/// SIGINT and SIGTERM on a thread of their own, so that a second one counts even where an event
-/// loop is stuck.
+/// Beyond shutdown_timeout, for what the process itself has to end.
+constexpr Duration kShutdownGrace = std::chrono::seconds(2);
+
+/// SIGINT and SIGTERM on a thread of their own, so that a second one counts, and the shutdown has
+/// an end, even where every event loop of the deployment is stuck.
 class Signals {
  public:
-    explicit Signals(std::function<void(int signal, int count)> on_signal)
-        : on_signal_(std::move(on_signal)), loop_(1), signals_(loop_.at(0)) {
+    /// `on_overdue` is called when the process still runs `patience` after the first signal.
+    Signals(
+        Duration patience,
+        std::function<void(int signal, int count)> on_signal,
+        std::function<void()> on_overdue
+    )
+        : patience_(patience),
+          on_signal_(std::move(on_signal)),
+          on_overdue_(std::move(on_overdue)),
+          loop_(1),
+          signals_(loop_.at(0)),
+          overdue_(loop_.at(0)) {
         signals_.add(SIGINT);
         signals_.add(SIGTERM);
         wait();
@@ -36,19 +50,38 @@ class Signals {
     void wait() {
         signals_.async_wait([this](const ErrorCode& error, int signal) {
             if (error) return;
-            on_signal_(signal, ++count_);
+            if (++count_ == 1) limit();
+            on_signal_(signal, count_);
             wait();
         });
     }
 
+    void limit() {
+        overdue_.expires_after(patience_);
+        overdue_.async_wait([this](const ErrorCode& error) {
+            if (!error) on_overdue_();
+        });
+    }
+
+    Duration patience_;
     std::function<void(int, int)> on_signal_;
+    std::function<void()> on_overdue_;
     int count_ = 0;
     net::EventLoops loop_;
     asio::signal_set signals_;
+    asio::steady_timer overdue_;
 };
 
 std::string signal_name(int signal) {
     return signal == SIGINT ? "SIGINT" : "SIGTERM";
+}
+
+/// Where a service manager says state belongs (the first of its list), else the usual place.
+std::string default_state_dir() {
+    const char* given = std::getenv("STATE_DIRECTORY");
+    const std::string_view list = given == nullptr ? "" : given;
+    const std::string_view first = list.substr(0, list.find(':'));
+    return first.empty() ? "/var/lib/skywire" : std::string(first);
 }
 
 /// Ends the process where it stands.
@@ -119,6 +152,9 @@ class SvcRun final : public Command {
             options.admin_address =
                 framework::default_admin_address(std::string(kBuiltInAdminPath), options.only);
         }
+        if (loaded.config->supervisor.state_dir.empty()) {
+            loaded.config->supervisor.state_dir = default_state_dir();
+        }
         return serve(session, std::move(*loaded.config), std::move(options));
     }
 
@@ -133,18 +169,23 @@ class SvcRun final : public Command {
         framework::Deployment deployment(
             framework::World{clock, random, network, faults}, std::move(config), std::move(options)
         );
-        const Signals signals([&deployment, &session](int signal, int count) {
-            if (count == 1) {
-                deployment.request_shutdown(signal_name(signal));
-                return;
-            }
+        const auto give_up = [&deployment, &session](std::string_view why) {
             const auto running = deployment.still_running();
             session.io.err << fmt::format(
-                "second signal: exit forced, still running: {}\n",
+                "{}: exit forced, still running: {}\n",
+                why,
                 running.empty() ? "nothing" : fmt::format("{}", fmt::join(running, ", "))
             );
             force_exit(kFailed);
-        });
+        };
+        const Signals signals(
+            deployment.config().supervisor.shutdown_timeout + kShutdownGrace,
+            [&deployment, give_up](int signal, int count) {
+                if (count > 1) give_up("second signal");
+                deployment.request_shutdown(signal_name(signal));
+            },
+            [give_up] { give_up("not down within shutdown_timeout"); }
+        );
         if (auto started = deployment.start(); !started) {
             return failure(session, *this, started.error().message());
         }
