@@ -16,6 +16,8 @@ import sys
 import time
 import unittest
 
+import skywire_process
+
 FOLDER = pathlib.Path(__file__).resolve().parent
 
 
@@ -69,6 +71,8 @@ def main():
     if options.file:
         return run_file(options.file, options.names)
 
+    for name in ("skywire", "skywire_faults"):
+        skywire_process.program(name)
     files = sorted(path.stem for path in FOLDER.glob("test_*.py"))
     chosen = [name.removesuffix(".py") for name in options.names]
     parts = [name for name in chosen if name not in files]

@@ -52,7 +52,10 @@ def program(name="skywire"):
     """Path of a binary: in $SKYWIRE_BIN_DIR, else in the newest of build/{dev,release}."""
     folder = os.environ.get("SKYWIRE_BIN_DIR")
     if folder:
-        return str(pathlib.Path(folder) / name)
+        path = pathlib.Path(folder).absolute() / name
+        if not path.exists():
+            raise RuntimeError(f"{path} is not built")
+        return str(path)
     built = [SOURCE / "build" / preset / name for preset in ("dev", "release")]
     there = [path for path in built if path.exists()]
     if not there:

@@ -355,7 +355,7 @@ class ManyConnections(Scenario):
             with contextlib.suppress(OSError, ValueError):
                 return get(address, "/health", timeout=5).status == 200
 
-        wait_for("a newcomer to be served", served)
+        deployment.wait_for("a newcomer to be served", served)
         self.assertEqual(deployment.stop(), 0)
 
     @staticmethod
@@ -366,6 +366,7 @@ class ManyConnections(Scenario):
             if line.startswith(name) and word in line
         )
 
+    @unittest.skipIf(SANITIZED, "a sanitizer takes a full table of descriptors for bad memory")
     def test_descriptors_run_out(self):
         """The process's own limit is reached: it waits, and goes on when there are some again."""
         deployment = self.prepare(discovery())
@@ -386,7 +387,7 @@ class ManyConnections(Scenario):
             with contextlib.suppress(OSError):
                 return get(address, "/health", timeout=2).status == 200
 
-        wait_for("service again", served)
+        deployment.wait_for("service again", served)
         self.assertEqual(deployment.stop(), 0)
 
 
