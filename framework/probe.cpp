@@ -1,11 +1,11 @@
 #include "framework/probe.hpp"
 
+#include "http/client.hpp"
+#include "net/deadline.hpp"
+
 #include <algorithm>
 
 #include <fmt/format.h>
-
-#include "http/client.hpp"
-#include "net/deadline.hpp"
 
 namespace skywire::framework {
 
@@ -25,9 +25,7 @@ Task<Result<>> get_health(net::Context context, net::Address address) {
     client.close();
     if (!response) co_return response.error();
     if (response->status != 200) {
-        co_return fail(
-            errc::unavailable, fmt::format("GET /health answers {}", response->status)
-        );
+        co_return fail(errc::unavailable, fmt::format("GET /health answers {}", response->status));
     }
     co_return Result<>();
 }
@@ -37,9 +35,14 @@ Task<Result<>> get_health(net::Context context, net::Address address) {
 Task<> Probe::run(std::function<void()> changed) {
     Duration pause = kFirstPause;
     for (;;) {
-        auto outcome = co_await net::with_deadline(
-            context_.clock, context_.clock.now() + kTryTimeout, external_.probe(context_)
-        );
+        Result<> outcome;
+        try {
+            outcome = co_await net::with_deadline(
+                context_.clock, context_.clock.now() + kTryTimeout, external_.probe(context_)
+            );
+        } catch (const std::exception& thrown) {
+            outcome = fail(errc::unavailable, thrown.what());
+        }
         const bool there = outcome.has_value();
         std::string reason = there ? std::string() : outcome.error().message();
         const bool news = !tried_ || there != there_;

@@ -12,7 +12,8 @@ std::optional<Duration> RestartTracker::on_failure(
     if (policy_.mode == RestartMode::never) return std::nullopt;
     if (ready_for > policy_.reset_after) reset();
     failures_.push_back(now);
-    while (failures_.front() <= now - policy_.window) failures_.pop_front();
+    while (!failures_.empty() && failures_.front() <= now - policy_.window)
+        failures_.pop_front();
     if (failures_.size() >= policy_.max_in_window) return std::nullopt;
 
     const double grown = static_cast<double>(policy_.min.count()) *
