@@ -1,16 +1,17 @@
 #include "framework/instance.hpp"
 
+#include "net/timer.hpp"
+
+#include <mutex>
 #include <vector>
 
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 
-#include "net/timer.hpp"
-
 namespace skywire::framework {
 
-/// Lives as long as anything that was posted about it. `service`, `gates` and `stopped` belong to
-/// the service's loop, `observer` to home.
+/// Lives as long as anything that was posted about it. `service`, `gates`, `begun` and `stopped`
+/// belong to the service's loop, `observer` to home.
 class Instance::Host final : public ServiceHost, public std::enable_shared_from_this<Host> {
  public:
     Host(Setup setup_in, std::shared_ptr<const Block> block_in, InstanceObserver& observer_in)
@@ -30,9 +31,8 @@ class Instance::Host final : public ServiceHost, public std::enable_shared_from_
     }
 
     void note(std::string_view event, std::string detail) override {
-        tell([name = std::string(event), detail](InstanceObserver& to) {
-            to.on_note(name, detail);
-        });
+        tell([name = std::string(event), detail](InstanceObserver& to) { to.on_note(name, detail); }
+        );
     }
 
     Task<Result<>> wait_for_upstreams_of(std::string milestone) override {
@@ -66,7 +66,11 @@ class Instance::Host final : public ServiceHost, public std::enable_shared_from_
     InstanceObserver* observer;
     std::unique_ptr<Service> service;
     std::map<std::string, Gate> gates;
+    /// Its `start` has been called, its `stop` has returned.
+    bool begun = false;
     bool stopped = false;
+
+    bool told_of_upstreams() const noexcept { return service && begun && !stopped; }
 };
 
 Instance::Instance(Setup setup, std::shared_ptr<const Block> block, InstanceObserver& observer)
@@ -77,10 +81,14 @@ Instance::~Instance() {
 }
 
 Result<> Instance::make(const ServiceType& type) {
-    auto made = type.make(*host_->block);
-    if (!made) return made.error();
-    host_->service = std::move(*made);
-    return {};
+    try {
+        auto made = type.make(*host_->block);
+        if (!made) return made.error();
+        host_->service = std::move(*made);
+        return {};
+    } catch (...) {
+        return fail(errc::unavailable, exception_text(std::current_exception()));
+    }
 }
 
 Operation<Result<>> Instance::start(std::function<void()> on_done) {
@@ -92,6 +100,7 @@ Operation<Result<>> Instance::start(std::function<void()> on_done) {
             if (!waited) co_return fail(errc::cancelled, "cancelled during its start");
         }
         if (auto fault = faults.check("start", host->label()); !fault) co_return fault.error();
+        host->begun = true;
         co_return co_await host->service->start(*host);
     };
     return {
@@ -122,7 +131,9 @@ Operation<std::vector<std::string>> Instance::stop(
                          SteadyTime until) -> Task<std::vector<std::string>> {
         const Duration held_up = host->setup.context.faults.delay("slow stop", host->label());
         if (held_up > Duration(0)) co_await net::sleep_for(host->setup.context.clock, held_up);
-        auto late = co_await host->service->stop(until);
+        // Where the start was never called, nothing has been acquired.
+        std::vector<std::string> late;
+        if (host->begun) late = co_await host->service->stop(until);
         host->stopped = true;
         co_return late;
     };
@@ -173,7 +184,12 @@ void Instance::release_gate(const std::string& milestone) {
 
 void Instance::upstream_changed(const std::string& label, UpstreamEvent event) {
     asio::post(host_->setup.context.loop, [host = host_, label, event] {
-        if (host->service && !host->stopped) host->service->upstream_changed(label, event);
+        if (!host->told_of_upstreams()) return;
+        try {
+            host->service->upstream_changed(label, event);
+        } catch (...) {
+            host->exited(fail(errc::unavailable, exception_text(std::current_exception())));
+        }
     });
 }
 
@@ -181,6 +197,8 @@ void Instance::abandon() {
     host_->observer = nullptr;
     // Reachable on purpose and never freed: its coroutines go on using it.
     static auto* const abandoned = new std::vector<std::shared_ptr<Host>>();
+    static std::mutex mutex;
+    const std::scoped_lock lock(mutex);
     abandoned->push_back(host_);
 }
 

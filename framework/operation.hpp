@@ -1,18 +1,30 @@
 #pragma once
 
+#include "net/task.hpp"
+
 #include <exception>
 #include <functional>
 #include <memory>
 #include <optional>
+#include <string>
 
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/post.hpp>
 
-#include "net/task.hpp"
-
 namespace skywire::framework {
+
+/// What was thrown, as a sentence; also what is no exception of the standard library.
+inline std::string exception_text(const std::exception_ptr& error) {
+    try {
+        std::rethrow_exception(error);
+    } catch (const std::exception& thrown) {
+        return thrown.what();
+    } catch (...) {
+        return "threw what is no std::exception";
+    }
+}
 
 /// A coroutine started on one event loop and observed from another, its home. Unlike `co_await`
 /// it can be given up on: a service that ignores its cancellation does not hang who started it.
@@ -58,11 +70,14 @@ class Operation {
 
     bool done() const noexcept { return state_->done; }
 
-    /// The result of an operation that is done; rethrows what it threw.
-    T take() {
-        if (state_->error) std::rethrow_exception(state_->error);
-        return std::move(*state_->result);
+    /// What an operation that is done has thrown, as a sentence; nothing where it has a result.
+    std::optional<std::string> thrown() const {
+        if (!state_->error) return std::nullopt;
+        return exception_text(state_->error);
     }
+
+    /// The result of an operation that is done and has not thrown.
+    T take() { return std::move(state_->result.value()); }
 
  private:
     struct State {

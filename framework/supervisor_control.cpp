@@ -1,8 +1,8 @@
+#include "framework/supervisor_impl.hpp"
+
 #include <algorithm>
 
 #include <fmt/format.h>
-
-#include "framework/supervisor_impl.hpp"
 
 namespace skywire::framework {
 
@@ -45,14 +45,23 @@ net::Context Supervisor::Impl::context_of(const Unit& unit, const Executor& loop
         environment_.workers,
         *metrics_[unit.index],
         environment_.faults,
-        environment_.logs.logger(
-            unit.label(), unit.config.log_level.value_or(log::Level::info)
-        )
+        environment_.logs.logger(unit.label(), unit.config.log_level.value_or(log::Level::info))
     };
 }
 
 void Supervisor::Impl::wire(Unit& unit) {
     unit.milestone_reached = [this, &unit](const std::string& milestone) {
+        const auto& known = unit.config.type->milestones;
+        if (std::find(known.begin(), known.end(), milestone) == known.end()) {
+            // "ready" is the supervisor's to say; another one nobody can wait for.
+            log::error(
+                logger_,
+                "milestone.unknown",
+                log::kv("service", unit.label()),
+                log::kv("milestone", milestone)
+            );
+            return;
+        }
         if (!unit.reached.insert(milestone).second) return;
         timeline_.add(unit.label(), "milestone", milestone);
         changed_.notify();
@@ -107,10 +116,6 @@ void Supervisor::Impl::start() {
     }
     for (const auto& unit : units_) {
         if (!unit->is_remote()) {
-            {
-                const std::scoped_lock lock(running_mutex_);
-                running_.insert(unit->label());
-            }
             scope_.spawn(unit->label(), [this, unit = unit.get()] { return run_unit(*unit); });
             continue;
         }
@@ -131,6 +136,8 @@ bool Supervisor::Impl::is_there(const Unit& upstream, std::string_view milestone
         // What has no address to ask cannot be waited for.
         return !upstream.remote->external().probe || upstream.remote->there();
     }
+    // One that is about to go down would let a dependent that has just stopped start again.
+    if (upstream.request != Request::none || upstream.state == State::stopping) return false;
     return upstream.reached.contains(std::string(milestone));
 }
 
@@ -185,10 +192,20 @@ Task<> Supervisor::Impl::wait_down() {
     co_await scope_.wait_empty();
 }
 
+/// Whether a critical service runs or may run again; of all, where none is critical.
 bool Supervisor::Impl::any_critical_left() const {
-    return std::any_of(units_.begin(), units_.end(), [](const auto& unit) {
-        return !unit->is_remote() && unit->config.critical && !unit->given_up;
+    const bool any_critical = std::any_of(units_.begin(), units_.end(), [](const auto& unit) {
+        return !unit->is_remote() && unit->config.critical;
     });
+    return std::any_of(units_.begin(), units_.end(), [any_critical](const auto& unit) {
+        if (unit->is_remote() || (any_critical && !unit->config.critical)) return false;
+        return !unit->given_up && !unit->stopped_with;
+    });
+}
+
+SteadyTime Supervisor::Impl::before_shutdown_ends(int tenths) const {
+    if (!stopping_) return SteadyTime::max();
+    return shutdown_deadline_ - config_.supervisor.shutdown_timeout * tenths / 10;
 }
 
 bool Supervisor::Impl::all_down() const {
@@ -220,8 +237,8 @@ Task<> Supervisor::Impl::shut_down() {
     }
     for (const auto& unit : units_) {
         if (!unit->up) continue;
-        exit_code_ = 1;
-        report_.unstopped.push_back({unit->label(), {"stop"}});
+        unit->not_stopped.push_back("stop");
+        name_unstopped(*unit);
     }
     timeline_.add("", "down");
     log::info(logger_, "shutdown.done", log::kv("unstopped", report_.unstopped.size()));
@@ -257,16 +274,31 @@ void Supervisor::Impl::request_restart(Unit& unit, std::set<std::size_t>& visite
 void Supervisor::Impl::stop_dependents(const Unit& unit, const std::string& why) {
     for (const Edge* edge : graph_.dependents(unit.index)) {
         Unit& dependent = *units_[edge->dependent];
-        if (edge->gate != "start" || dependent.is_remote() || !dependent.wanted) continue;
+        if (edge->gate != "start" || dependent.is_remote()) continue;
+        if (!dependent.wanted || dependent.given_up) continue;
         dependent.wanted = false;
+        dependent.stopped_with = unit.index;
+        dependent.stop_reason = fmt::format("stopped with {}: {}", unit.label(), why);
         dependent.request = Request::stop;
         timeline_.add(
             dependent.label(), "stop-asked", fmt::format("upstream {}: {}", unit.label(), why)
         );
-        if (!dependent.up) set_state(dependent, State::stopped, "stopped with " + unit.label());
+        if (!dependent.up) set_state(dependent, State::stopped, dependent.stop_reason);
         stop_dependents(dependent, why);
     }
     changed_.notify();
+}
+
+/// Undoes stop_dependents, but for what the operator has stopped meanwhile.
+void Supervisor::Impl::resume_dependents(const Unit& unit) {
+    for (const Edge* edge : graph_.dependents(unit.index)) {
+        Unit& dependent = *units_[edge->dependent];
+        if (dependent.stopped_with != unit.index) continue;
+        dependent.stopped_with.reset();
+        dependent.wanted = true;
+        timeline_.add(dependent.label(), "start-asked", "upstream " + unit.label());
+        resume_dependents(dependent);
+    }
 }
 
 Task<Result<>> Supervisor::Impl::command(std::string label, Command command) {
@@ -287,22 +319,27 @@ Task<Result<>> Supervisor::Impl::command(std::string label, Command command) {
     if (command == Command::start && unit.up) {
         co_return fail(errc::wrong_state, fmt::format("{} is running", label));
     }
-    timeline_.add(label, command == Command::stop    ? "stop-asked"
-                         : command == Command::start ? "start-asked"
-                                                     : "restart-asked",
-                  "operator");
+    timeline_.add(
+        label,
+        command == Command::stop    ? "stop-asked"
+        : command == Command::start ? "start-asked"
+                                    : "restart-asked",
+        "operator"
+    );
     unit.wanted = command != Command::stop;
+    unit.stop_reason = "by the operator";
+    unit.stopped_with.reset();
     unit.given_up = false;
     unit.restarts.reset();
+    if (command != Command::stop) resume_dependents(unit);
     if (command == Command::restart) {
         std::set<std::size_t> visited;
         request_restart(unit, visited);
         ++unit.restart_count;
     }
-    unit.request = command == Command::stop      ? Request::stop
-                   : command == Command::restart ? Request::restart
-                                                 : Request::none;
-    if (command == Command::stop && !unit.up) set_state(unit, State::stopped, "by the operator");
+    // Also ends the wait before the next try of one that is down.
+    unit.request = command == Command::stop ? Request::stop : Request::restart;
+    if (command == Command::stop && !unit.up) set_state(unit, State::stopped, unit.stop_reason);
     // What runs now goes down first, so that one more end than that is a failure.
     const std::size_t downs_wanted = unit.times_down + (unit.up ? 1 : 0);
     changed_.notify();
@@ -312,8 +349,7 @@ Task<Result<>> Supervisor::Impl::command(std::string label, Command command) {
 Task<Result<>> Supervisor::Impl::await_command(
     Unit& unit, Command command, std::size_t downs_wanted
 ) {
-    const Duration start_time =
-        command == Command::stop ? Duration(0) : unit.config.start_timeout;
+    const Duration start_time = command == Command::stop ? Duration(0) : unit.config.start_timeout;
     const SteadyTime deadline = now() + unit.config.drain_timeout + unit.config.stop_timeout +
                                 start_time + std::chrono::seconds(1);
     for (;;) {
@@ -324,7 +360,11 @@ Task<Result<>> Supervisor::Impl::await_command(
         const bool down = unit.times_down >= downs_wanted;
         if (down && command == Command::stop) co_return Result<>();
         if (down && unit.reached.contains("ready")) co_return Result<>();
-        if (unit.times_down > downs_wanted && !unit.up) {
+        if (down && !unit.wanted && !unit.up) {
+            co_return fail(errc::cancelled, fmt::format("{} is stopped again", unit.label()));
+        }
+        // Another restart may have cut this one's start short: that is no failure.
+        if (unit.times_down > downs_wanted && !unit.up && unit.state == State::failed) {
             co_return fail(
                 errc::unavailable, fmt::format("{} failed: {}", unit.label(), unit.reason)
             );
@@ -333,9 +373,7 @@ Task<Result<>> Supervisor::Impl::await_command(
         if (now() >= deadline) {
             co_return fail(
                 errc::timed_out,
-                fmt::format(
-                    "{} is still {}: {}", unit.label(), state_name(unit.state), unit.reason
-                )
+                fmt::format("{} is still {}: {}", unit.label(), state_name(unit.state), unit.reason)
             );
         }
         co_await changed_.changed_since(seen, deadline);

@@ -1,15 +1,15 @@
 #pragma once
 
+#include "framework/signal.hpp"
+#include "framework/supervisor.hpp"
+#include "framework/unit.hpp"
+#include "net/scope.hpp"
+
 #include <memory>
 #include <mutex>
 #include <set>
 #include <string>
 #include <vector>
-
-#include "framework/signal.hpp"
-#include "framework/supervisor.hpp"
-#include "framework/unit.hpp"
-#include "net/scope.hpp"
 
 namespace skywire::framework {
 
@@ -45,11 +45,30 @@ class Supervisor::Impl {
     Task<bool> wait_startable(Unit& unit);
     Task<Result<>> start_service(Unit& unit);
     Task<Result<>> await_start(Unit& unit, Operation<Result<>>& starting);
+    std::string release_open_gates(Unit& unit);
     Task<Ending> watch(Unit& unit);
     Task<> poll_health(Unit& unit);
     Task<> wait_turn_to_stop(Unit& unit);
     Task<> take_down(Unit& unit, bool drain, State end_state, std::string reason);
-    Task<bool> drain_and_stop(Unit& unit, bool drain);
+    Task<bool> drain_and_stop(Unit& unit, bool with_drain);
+    Task<Operation<bool>> drain(Unit& unit);
+    /// Waits for the end of an operation until `deadline` or that of shutdown: whether it has
+    /// ended.
+    template <class T>
+    Task<bool> await_done(Operation<T> operation, SteadyTime deadline) {
+        for (;;) {
+            const auto seen = changed_.version();
+            if (operation.done()) co_return true;
+            // shutdown_deadline_ may come closer while we wait.
+            const SteadyTime until = std::min(deadline, shutdown_deadline_);
+            if (now() >= until) co_return false;
+            co_await changed_.changed_since(seen, until);
+        }
+    }
+    std::function<void()> waker() {
+        return [this] { changed_.notify(); };
+    }
+    void name_unstopped(Unit& unit);
     Task<> after_failure(Unit& unit, const Result<>& outcome, Duration ready_for);
     void give_up(Unit& unit, const std::string& why);
 
@@ -58,6 +77,10 @@ class Supervisor::Impl {
     void make_probes();
     net::Context context_of(const Unit& unit, const Executor& loop);
     void set_state(Unit& unit, State state, std::string reason);
+    void record(const Unit& unit);
+    void set_running(const Unit& unit, bool running);
+    /// The end of shutdown, less so many tenths of its time: for what has to come after.
+    SteadyTime before_shutdown_ends(int tenths) const;
     /// What the gate of this unit still waits for, as a sentence; empty = open.
     std::string missing_for(const Unit& unit, std::string_view gate) const;
     bool is_there(const Unit& upstream, std::string_view milestone) const;
@@ -66,6 +89,7 @@ class Supervisor::Impl {
     void request_restart(Unit& unit, std::set<std::size_t>& visited);
     Task<Result<>> await_command(Unit& unit, Command command, std::size_t downs_wanted);
     void stop_dependents(const Unit& unit, const std::string& why);
+    void resume_dependents(const Unit& unit);
     bool any_critical_left() const;
     bool all_down() const;
     Task<> shut_down();

@@ -1,8 +1,8 @@
+#include "framework/supervisor_impl.hpp"
+
 #include <algorithm>
 
 #include <fmt/format.h>
-
-#include "framework/supervisor_impl.hpp"
 
 namespace skywire::framework {
 namespace {
@@ -12,12 +12,18 @@ constexpr std::size_t kTransitionsKept = 20;
 /// How bad a state is for the whole; the highest wins.
 int severity(State state) {
     switch (state) {
-        case State::ready: return 0;
-        case State::degraded: return 1;
-        case State::starting: return 2;
-        case State::stopping: return 3;
-        case State::stopped: return 4;
-        case State::failed: return 5;
+        case State::ready:
+            return 0;
+        case State::degraded:
+            return 1;
+        case State::starting:
+            return 2;
+        case State::stopping:
+            return 3;
+        case State::stopped:
+            return 4;
+        case State::failed:
+            return 5;
     }
     return 5;
 }
@@ -47,15 +53,19 @@ void Supervisor::Impl::set_state(Unit& unit, State state, std::string reason) {
     }
     unit.state = state;
     unit.reason = std::move(reason);
+    record(unit);
+    changed_.notify();
+}
+
+void Supervisor::Impl::record(const Unit& unit) {
+    const bool up = unit.state == State::ready || unit.state == State::degraded;
     Metrics& metrics = environment_.metrics;
     const Labels labels{{"service", unit.label()}};
-    metrics
-        .gauge("skywire_service_up", "1 while the service is ready or degraded, else 0.", labels)
-        .set(state == State::ready || state == State::degraded ? 1 : 0);
+    metrics.gauge("skywire_service_up", "1 while the service is ready or degraded, else 0.", labels)
+        .set(up ? 1 : 0);
     metrics.gauge("skywire_service_degraded", "1 while the service is degraded, else 0.", labels)
-        .set(state == State::degraded ? 1 : 0);
-    metrics
-        .gauge("skywire_service_restarts", "Restarts of the service in this process.", labels)
+        .set(unit.state == State::degraded ? 1 : 0);
+    metrics.gauge("skywire_service_restarts", "Restarts of the service in this process.", labels)
         .set(static_cast<double>(unit.restart_count));
     metrics
         .gauge(
@@ -64,7 +74,6 @@ void Supervisor::Impl::set_state(Unit& unit, State state, std::string reason) {
             labels
         )
         .set(std::chrono::duration<double>(unit.start_took).count());
-    changed_.notify();
 }
 
 /// Upstreams as checks of their own, so that they are debounced like the rest.
@@ -93,9 +102,7 @@ std::vector<Check> Supervisor::Impl::upstream_checks(const Unit& unit) const {
     return checks;
 }
 
-std::string Supervisor::Impl::root_cause(
-    const Unit& unit, std::set<std::size_t>& visited
-) const {
+std::string Supervisor::Impl::root_cause(const Unit& unit, std::set<std::size_t>& visited) const {
     if (unit.state == State::ready || !visited.insert(unit.index).second) return {};
     const auto since = [](WallTime at) { return format_rfc3339(at); };
     // Its own checks first: what it sees itself is nearer than what an upstream says.
@@ -154,13 +161,15 @@ ServiceStatus Supervisor::Impl::status_of(const Unit& unit) const {
     }
     for (const Edge* edge : graph_.upstreams(unit.index)) {
         const Unit& upstream = *units_[edge->upstream];
+        const bool there = is_there(upstream, edge->milestone);
         status.upstreams.push_back(
             {fmt::format("{}:{}", upstream.label(), edge->milestone),
              edge->gate,
-             is_there(upstream, edge->milestone),
-             upstream.is_remote() ? (upstream.remote->there() ? State::ready : State::failed)
-                                  : upstream.state,
-             upstream.is_remote() ? upstream.remote->reason() : upstream.reason}
+             there,
+             upstream.is_remote() ? (there ? State::ready : State::failed) : upstream.state,
+             !upstream.is_remote() ? upstream.reason
+             : there               ? std::string()
+                                   : upstream.remote->reason()}
         );
     }
     for (const Probe* probe : unit.externals) {
@@ -208,6 +217,15 @@ std::vector<std::string> Supervisor::Impl::labels() const {
         if (!unit->is_remote()) labels.push_back(unit->label());
     }
     return labels;
+}
+
+void Supervisor::Impl::set_running(const Unit& unit, bool running) {
+    const std::scoped_lock lock(running_mutex_);
+    if (running) {
+        running_.insert(unit.label());
+    } else {
+        running_.erase(unit.label());
+    }
 }
 
 std::vector<std::string> Supervisor::Impl::still_running() const {

@@ -1,9 +1,18 @@
-#include <fmt/format.h>
-
 #include "framework/metrics_text.hpp"
 #include "framework/supervisor_impl.hpp"
 
+#include <fmt/format.h>
+
 namespace skywire::framework {
+namespace {
+
+/// For one health check: it does no I/O, so a loop that does not answer in this time is blocked.
+constexpr Duration kHealthTimeout = std::chrono::seconds(2);
+/// At most so long before the supervisor a service's own deadline ends: its report of what was late
+/// has to arrive in time.
+constexpr Duration kReportTime = std::chrono::milliseconds(100);
+
+}  // namespace
 
 Task<> Supervisor::Impl::run_unit(Unit& unit) {
     while (!stopping_) {
@@ -11,7 +20,7 @@ Task<> Supervisor::Impl::run_unit(Unit& unit) {
         if (!startable) continue;
         unit.request = Request::none;
         unit.up = true;
-        const SteadyTime began = now();
+        set_running(unit, true);
         Result<> outcome = co_await start_service(unit);
         if (!outcome) {
             const bool asked = stopping_ || unit.request != Request::none;
@@ -24,7 +33,6 @@ Task<> Supervisor::Impl::run_unit(Unit& unit) {
             if (!asked) co_await after_failure(unit, outcome, Duration(0));
             continue;
         }
-        unit.start_took = now() - began;
         timeline_.add(unit.label(), "ready", format_duration(unit.start_took));
         log::info(
             logger_,
@@ -41,8 +49,8 @@ Task<> Supervisor::Impl::run_unit(Unit& unit) {
             continue;
         }
         outcome = std::move(*unit.exit);
-        const std::string why = outcome ? "it ended without being asked to"
-                                        : outcome.error().message();
+        const std::string why =
+            outcome ? "it ended without being asked to" : outcome.error().message();
         co_await take_down(unit, /*drain=*/false, State::failed, why);
         co_await after_failure(unit, outcome, now() - ready_at);
     }
@@ -70,15 +78,14 @@ Task<Result<>> Supervisor::Impl::start_service(Unit& unit) {
     set_state(unit, State::starting, "starting");
     timeline_.add(unit.label(), "starting");
     unit.exit.reset();
+    const SteadyTime began = now();
     const Executor& loop = loops_[unit.index];
     Instance::Setup setup{
         home_,
         context_of(unit, loop),
         unit.label(),
         config_.supervisor.state_dir,
-        [this, label = unit.label()] {
-            return service_metrics_text(environment_.metrics, label);
-        }
+        [this, label = unit.label()] { return service_metrics_text(environment_.metrics, label); }
     };
     unit.instance = std::make_unique<Instance>(std::move(setup), unit.config.block, unit);
     if (auto made = unit.instance->make(*unit.config.type); !made) co_return made.error();
@@ -86,6 +93,7 @@ Task<Result<>> Supervisor::Impl::start_service(Unit& unit) {
     auto outcome = co_await await_start(unit, starting);
     if (!outcome) co_return outcome;
     unit.reached.insert("ready");
+    unit.start_took = now() - began;
     set_state(unit, State::ready, {});
     co_return Result<>();
 }
@@ -99,17 +107,12 @@ Task<Result<>> Supervisor::Impl::await_start(Unit& unit, Operation<Result<>>& st
     for (;;) {
         const auto seen = changed_.version();
         if (starting.done()) break;
-        const std::set<std::string> gates = unit.waiting_gates;
-        for (const std::string& gate : gates) {
-            const std::string missing = missing_for(unit, gate);
-            if (missing.empty()) {
-                unit.instance->release_gate(gate);
-            } else {
-                set_state(unit, State::starting, missing);
-            }
-        }
-        if (!gates.empty() && !held_since) held_since = now();
-        if (gates.empty() && held_since) {
+        // Set once for all gates: each change of the state wakes this loop again.
+        const std::string missing = release_open_gates(unit);
+        if (!missing.empty()) set_state(unit, State::starting, missing);
+        const bool held = !unit.waiting_gates.empty();
+        if (held && !held_since) held_since = now();
+        if (!held && held_since) {
             deadline += now() - *held_since;
             held_since.reset();
             set_state(unit, State::starting, "starting");
@@ -133,23 +136,33 @@ Task<Result<>> Supervisor::Impl::await_start(Unit& unit, Operation<Result<>>& st
                 give_up_at = now() + unit.config.stop_timeout;
             }
         }
-        if (cut_short && now() >= give_up_at) {
+        // shutdown_deadline_ may come closer while we wait.
+        if (cut_short && now() >= std::min(give_up_at, shutdown_deadline_)) {
             unit.not_stopped.push_back("start");
             co_return *cut_short;
         }
-        const SteadyTime wake = cut_short    ? give_up_at
+        const SteadyTime wake = cut_short    ? std::min(give_up_at, shutdown_deadline_)
                                 : held_since ? SteadyTime::max()
                                              : deadline;
         co_await changed_.changed_since(seen, wake);
     }
-    Result<> outcome;
-    try {
-        outcome = starting.take();
-    } catch (const std::exception& thrown) {
-        outcome = fail(errc::unavailable, thrown.what());
-    }
     if (cut_short) co_return *cut_short;
-    co_return outcome;
+    if (const auto thrown = starting.thrown()) co_return fail(errc::unavailable, *thrown);
+    co_return starting.take();
+}
+
+/// Lets go on what waits at gates that are open. What the others wait for, as a sentence.
+std::string Supervisor::Impl::release_open_gates(Unit& unit) {
+    std::vector<std::string> missing;
+    for (const std::string& gate : unit.waiting_gates) {
+        std::string wait = missing_for(unit, gate);
+        if (wait.empty()) {
+            unit.instance->release_gate(gate);
+        } else {
+            missing.push_back(std::move(wait));
+        }
+    }
+    return fmt::format("{}", fmt::join(missing, "; "));
 }
 
 /// Runs until something ends the service.
@@ -161,10 +174,7 @@ Task<Ending> Supervisor::Impl::watch(Unit& unit) {
         if (stopping_) co_return Ending::shutdown;
         if (unit.request != Request::none) co_return Ending::asked;
         // A gate may also be entered after the start: a service that serves before it has all.
-        const std::set<std::string> gates = unit.waiting_gates;
-        for (const std::string& gate : gates) {
-            if (missing_for(unit, gate).empty()) unit.instance->release_gate(gate);
-        }
+        release_open_gates(unit);
         if (now() >= next_poll) {
             co_await poll_health(unit);
             next_poll = now() + unit.config.health.interval;
@@ -175,27 +185,27 @@ Task<Ending> Supervisor::Impl::watch(Unit& unit) {
 }
 
 Task<> Supervisor::Impl::poll_health(Unit& unit) {
-    auto asked = unit.instance->health([this] { changed_.notify(); });
-    const SteadyTime deadline =
-        now() + std::max<Duration>(unit.config.health.interval, std::chrono::seconds(2));
-    while (!asked.done() && now() < deadline && !stopping_) {
+    // Not once more while the last one waits: a blocked loop would only collect them.
+    if (!unit.asked) unit.asked = unit.instance->health([this] { changed_.notify(); });
+    const SteadyTime deadline = now() + kHealthTimeout;
+    for (;;) {
         const auto seen = changed_.version();
-        if (asked.done()) break;
+        if (unit.asked->done() || now() >= deadline) break;
+        // What runs next is more urgent than how it feels.
+        if (stopping_ || unit.exit || unit.request != Request::none) co_return;
         co_await changed_.changed_since(seen, deadline);
     }
     std::vector<Check> checks;
-    if (asked.done()) {
-        try {
-            checks = asked.take().checks;
-        } catch (const std::exception& thrown) {
-            checks.push_back({"health", Check::Status::fail, thrown.what()});
-        }
-    } else if (stopping_) {
-        co_return;
-    } else {
+    if (!unit.asked->done()) {
         checks.push_back({"event-loop", Check::Status::fail, "no answer to the health check"});
+    } else if (const auto thrown = unit.asked->thrown()) {
+        checks.push_back({"health", Check::Status::fail, *thrown});
+    } else {
+        checks = unit.asked->take().checks;
     }
-    for (Check& check : upstream_checks(unit)) checks.push_back(std::move(check));
+    if (unit.asked->done()) unit.asked.reset();
+    for (Check& check : upstream_checks(unit))
+        checks.push_back(std::move(check));
     unit.health.report(checks, environment_.clock.wall());
     const HealthTracker::Tracked* failing = unit.health.failing();
     if (failing != nullptr) {
@@ -206,6 +216,7 @@ Task<> Supervisor::Impl::poll_health(Unit& unit) {
 }
 
 /// What needs this unit stops first: at shutdown everything, at a restart what restarts with it.
+/// Behind what does not stop there must be time left to stop this one.
 Task<> Supervisor::Impl::wait_turn_to_stop(Unit& unit) {
     const std::vector<std::size_t> before = graph_.stop_before(unit.index);
     for (;;) {
@@ -215,14 +226,13 @@ Task<> Supervisor::Impl::wait_turn_to_stop(Unit& unit) {
             if (dependent.is_remote() || !dependent.up) return false;
             return stopping_ || dependent.request == Request::restart;
         });
-        if (!blocked || now() >= shutdown_deadline_) co_return;
-        co_await changed_.changed_since(seen, shutdown_deadline_);
+        const SteadyTime until = before_shutdown_ends(2);
+        if (!blocked || now() >= until) co_return;
+        co_await changed_.changed_since(seen, until);
     }
 }
 
-Task<> Supervisor::Impl::take_down(
-    Unit& unit, bool drain, State end_state, std::string reason
-) {
+Task<> Supervisor::Impl::take_down(Unit& unit, bool drain, State end_state, std::string reason) {
     const bool failed = end_state == State::failed;
     if (failed) {
         timeline_.add(unit.label(), "failed", reason);
@@ -233,86 +243,106 @@ Task<> Supervisor::Impl::take_down(
     co_await wait_turn_to_stop(unit);
     set_state(unit, State::stopping, reason);
     tell_dependents(unit, UpstreamEvent::down);
+    // Nothing is to start beside it any more.
+    unit.reached.clear();
     const bool stopped = co_await drain_and_stop(unit, drain && !failed);
     unit.reached.clear();
     unit.waiting_gates.clear();
     unit.health.clear();
+    unit.asked.reset();
     if (stopped) {
-        unit.instance.reset();
         timeline_.add(unit.label(), "stopped");
+        set_running(unit, false);
+        // Whether it had failed before or not: now it is down because somebody wants it so.
+        if (!unit.wanted) {
+            end_state = State::stopped;
+            reason = unit.stop_reason;
+        }
     } else {
         unit.instance->abandon();
-        unit.instance.reset();
-        report_.unstopped.push_back({unit.label(), unit.not_stopped});
-        exit_code_ = 1;
-        const std::string what = fmt::format("{}", fmt::join(unit.not_stopped, ", "));
-        timeline_.add(unit.label(), "unstopped", what);
-        log::error(
-            logger_, "service.unstopped", log::kv("service", unit.label()), log::kv("what", what)
-        );
-        // Its coroutines still run and hold its port: a second one beside it would only confuse.
-        unit.given_up = true;
+        name_unstopped(unit);
         end_state = State::failed;
-        reason = "did not stop: " + what;
+        reason = fmt::format("did not stop: {}", fmt::join(unit.not_stopped, ", "));
     }
+    unit.instance.reset();
     unit.up = false;
     ++unit.times_down;
     set_state(unit, end_state, std::move(reason));
-    {
-        const std::scoped_lock lock(running_mutex_);
-        if (stopped) running_.erase(unit.label());
-    }
+    // Its coroutines still run and hold its port: a second one beside it would only confuse.
+    if (!stopped) give_up(unit, unit.reason);
     changed_.notify();
 }
 
-/// True when all of it ended in time.
-Task<bool> Supervisor::Impl::drain_and_stop(Unit& unit, bool drain) {
+void Supervisor::Impl::name_unstopped(Unit& unit) {
+    exit_code_ = 1;
+    report_.unstopped.push_back({unit.label(), unit.not_stopped});
+    const std::string what = fmt::format("{}", fmt::join(unit.not_stopped, ", "));
+    timeline_.add(unit.label(), "unstopped", what);
+    log::error(
+        logger_, "service.unstopped", log::kv("service", unit.label()), log::kv("what", what)
+    );
+}
+
+/// True when all of it ended in time; else unit.not_stopped names what did not.
+Task<bool> Supervisor::Impl::drain_and_stop(Unit& unit, bool with_drain) {
     if (!unit.not_stopped.empty()) co_return false;
-    const auto wake = [this] { changed_.notify(); };
-    if (drain) {
+    std::optional<Operation<bool>> draining;
+    if (with_drain) {
         timeline_.add(unit.label(), "draining");
-        const SteadyTime deadline =
-            std::min(now() + unit.config.drain_timeout, shutdown_deadline_);
-        auto draining = unit.instance->drain(deadline, wake);
-        while (!draining.done() && now() < std::min(deadline, shutdown_deadline_)) {
-            const auto seen = changed_.version();
-            if (draining.done()) break;
-            const SteadyTime until = std::min(deadline, shutdown_deadline_);
-            co_await changed_.changed_since(seen, until);
-        }
-        if (!draining.done()) {
-            timeline_.add(unit.label(), "drain-cut-short");
-            draining.cancel();
-        }
+        draining = co_await drain(unit);
     }
     timeline_.add(unit.label(), "stopping");
     const SteadyTime deadline = now() + unit.config.stop_timeout;
-    auto stopping = unit.instance->stop(std::min(deadline, shutdown_deadline_), wake);
-    for (;;) {
-        const auto seen = changed_.version();
-        // shutdown_deadline_ may come closer while we wait.
-        const SteadyTime until = std::min(deadline, shutdown_deadline_);
-        if (stopping.done() || now() >= until) break;
-        co_await changed_.changed_since(seen, until);
+    if (draining && !draining->done()) {
+        // One call at a time, but a drain that does not end must not keep it from being stopped.
+        const Duration left = std::min(deadline, shutdown_deadline_) - now();
+        co_await await_done(*draining, now() + left / 2);
     }
-    if (!stopping.done()) {
+    const Duration report_time = std::min(unit.config.stop_timeout / 10, kReportTime);
+    auto stopping =
+        unit.instance->stop(std::min(deadline, shutdown_deadline_) - report_time, waker());
+    if (!co_await await_done(stopping, deadline)) {
         stopping.cancel();
         unit.not_stopped.push_back("stop");
-        co_return false;
-    }
-    try {
+    } else if (const auto thrown = stopping.thrown()) {
+        unit.not_stopped.push_back("stop: " + *thrown);
+    } else {
         unit.not_stopped = stopping.take();
-    } catch (const std::exception& thrown) {
-        unit.not_stopped = {fmt::format("stop: {}", thrown.what())};
     }
+    // Its coroutine goes on using the service.
+    if (draining && !draining->done()) unit.not_stopped.push_back("drain");
     if (!unit.not_stopped.empty()) co_return false;
-    auto destroying = unit.instance->destroy(wake);
-    while (!destroying.done()) {
+    auto destroying = unit.instance->destroy(waker());
+    const bool destroyed = co_await await_done(destroying, now() + unit.config.stop_timeout);
+    if (!destroyed) unit.not_stopped.push_back("destroy");
+    co_return destroyed;
+}
+
+/// The drain, which has ended or been cancelled.
+Task<Operation<bool>> Supervisor::Impl::drain(Unit& unit) {
+    const SteadyTime deadline =
+        std::min(now() + unit.config.drain_timeout, before_shutdown_ends(1));
+    auto draining = unit.instance->drain(deadline, waker());
+    for (;;) {
         const auto seen = changed_.version();
-        if (destroying.done()) break;
-        co_await changed_.changed_since(seen);
+        // Shutdown may begin while we wait; it leaves time for the stop.
+        const SteadyTime until = std::min(deadline, before_shutdown_ends(1));
+        if (draining.done() || now() >= until) break;
+        co_await changed_.changed_since(seen, until);
     }
-    co_return true;
+    if (!draining.done()) {
+        timeline_.add(unit.label(), "drain-cut-short");
+        draining.cancel();
+    } else if (const auto thrown = draining.thrown()) {
+        timeline_.add(unit.label(), "drain-failed", *thrown);
+        log::error(
+            logger_,
+            "service.drain_failed",
+            log::kv("service", unit.label()),
+            log::kv("reason", *thrown)
+        );
+    }
+    co_return draining;
 }
 
 /// Waits out the backoff, or gives up.
@@ -324,12 +354,8 @@ Task<> Supervisor::Impl::after_failure(Unit& unit, const Result<>& outcome, Dura
             {{"service", unit.label()}}
         )
         .add();
-    if (unit.given_up) {
-        give_up(unit, unit.reason);
-        co_return;
-    }
-    const std::string why =
-        outcome ? "it ended without being asked to" : outcome.error().message();
+    if (stopping_ || unit.given_up || !unit.wanted) co_return;
+    const std::string why = outcome ? "it ended without being asked to" : outcome.error().message();
     const auto delay = unit.restarts.on_failure(now(), ready_for, environment_.random);
     if (!delay) {
         give_up(
@@ -353,6 +379,7 @@ Task<> Supervisor::Impl::after_failure(Unit& unit, const Result<>& outcome, Dura
         log::kv("after", why)
     );
     ++unit.restart_count;
+    record(unit);
     unit.request = Request::none;
     const SteadyTime at = now() + *delay;
     for (;;) {
@@ -365,13 +392,17 @@ Task<> Supervisor::Impl::after_failure(Unit& unit, const Result<>& outcome, Dura
 void Supervisor::Impl::give_up(Unit& unit, const std::string& why) {
     unit.given_up = true;
     set_state(unit, State::failed, why);
+    if (stopping_) return;
     timeline_.add(unit.label(), "gave-up", why);
     log::error(
         logger_, "service.gave_up", log::kv("service", unit.label()), log::kv("reason", why)
     );
     switch (unit.config.restart.on_give_up) {
-        case OnGiveUp::degrade: break;
-        case OnGiveUp::stop_dependents: stop_dependents(unit, why); break;
+        case OnGiveUp::degrade:
+            break;
+        case OnGiveUp::stop_dependents:
+            stop_dependents(unit, why);
+            break;
         case OnGiveUp::exit:
             begin_shutdown(fmt::format("{} gave up: {}", unit.label(), why), /*failed=*/true);
             return;

@@ -1,18 +1,18 @@
 #pragma once
 
-#include <deque>
-#include <memory>
-#include <optional>
-#include <set>
-#include <string>
-#include <vector>
-
 #include "framework/graph.hpp"
 #include "framework/health_tracker.hpp"
 #include "framework/instance.hpp"
 #include "framework/probe.hpp"
 #include "framework/restart_tracker.hpp"
 #include "framework/supervisor.hpp"
+
+#include <deque>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
 
 namespace skywire::framework {
 
@@ -60,12 +60,18 @@ struct Unit final : InstanceObserver {
 
     /// Whether it should run, as far as the operator and the policies go.
     bool wanted = true;
+    /// Why not, where it is not.
+    std::string stop_reason;
+    /// A policy has stopped it with this upstream: the operator's start of that one brings it back.
+    std::optional<std::size_t> stopped_with;
     /// The restart policy has ended it; an operator's start begins anew.
     bool given_up = false;
     /// Its service exists, or is being taken down.
     bool up = false;
     Request request = Request::none;
     std::unique_ptr<Instance> instance;
+    /// A health check that is not answered yet: there is one at most.
+    std::optional<Operation<HealthReport>> asked;
     std::set<std::string> reached;
     std::set<std::string> waiting_gates;
     std::optional<Result<>> exit;
