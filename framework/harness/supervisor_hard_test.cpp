@@ -9,6 +9,7 @@
 #include "net/event.hpp"
 #include "net/timer.hpp"
 
+#include <atomic>
 #include <latch>
 #include <stdexcept>
 
@@ -742,7 +743,11 @@ TEST_CASE("hard: a block of another process comes, goes and comes back") {
 TEST_CASE("hard: a service that blocks its event loop is named, and shutdown ends in time") {
     const Scripts scripts;
     std::latch released(1);
-    scripts.odd->health = [&released]() -> framework::HealthReport {
+    std::atomic<bool> blocks_now = false;
+    std::atomic<bool> blocked = false;
+    scripts.odd->health = [&]() -> framework::HealthReport {
+        if (!blocks_now) return {};
+        blocked = true;
         released.wait();
         return {};
     };
@@ -754,7 +759,8 @@ TEST_CASE("hard: a service that blocks its event loop is named, and shutdown end
     auto loaded = framework::load_deployment(
         "deployment.json",
         blocks(
-            R"({"type": "odd", "name": "blocked", "depends_on": ["base"]},
+            R"({"type": "odd", "name": "blocked", "depends_on": ["base"],
+                "health": {"interval": "10ms"}},
                {"type": "test-service", "name": "base"})",
             R"({"shutdown_timeout": "500ms"})"
         ),
@@ -781,7 +787,8 @@ TEST_CASE("hard: a service that blocks its event loop is named, and shutdown end
     const auto happened = [&deployment](std::string_view label, std::string_view event) {
         return deployment.timeline().find(label, event) != 0;
     };
-    wait_for([&] { return happened("blocked", "ready"); });
+    blocks_now = true;
+    wait_for([&] { return blocked.load(); });
     deployment.request_shutdown("test");
     wait_for([&] { return deployment.is_down(); });
     CHECK(happened("blocked", "unstopped"));
