@@ -19,8 +19,11 @@ namespace {
 /// Beyond shutdown_timeout, for what the process itself has to end.
 constexpr Duration kShutdownGrace = std::chrono::seconds(2);
 
-/// SIGINT and SIGTERM on a thread of their own, so that a second one counts, and the shutdown has
-/// an end, even where every event loop of the deployment is stuck.
+/// A wrapper that signals a process and its group asks once, not twice.
+constexpr Duration kSameRequest = std::chrono::milliseconds(200);
+
+/// SIGINT, SIGTERM and SIGHUP on a thread of their own, so that a second one counts, and the
+/// shutdown has an end, even where every event loop of the deployment is stuck.
 class Signals {
  public:
     /// `on_overdue` is called when the process still runs `patience` after the first signal.
@@ -37,6 +40,8 @@ class Signals {
           overdue_(loop_.at(0)) {
         signals_.add(SIGINT);
         signals_.add(SIGTERM);
+        // A terminal that is closed asks for an orderly stop, too.
+        signals_.add(SIGHUP);
         wait();
         loop_.start();
     }
@@ -50,8 +55,12 @@ class Signals {
     void wait() {
         signals_.async_wait([this](const ErrorCode& error, int signal) {
             if (error) return;
-            if (++count_ == 1) limit();
-            on_signal_(signal, count_);
+            const bool same = count_ > 0 && clock_.now() - counted_at_ < kSameRequest;
+            if (!same) {
+                counted_at_ = clock_.now();
+                if (++count_ == 1) limit();
+                on_signal_(signal, count_);
+            }
             wait();
         });
     }
@@ -66,14 +75,16 @@ class Signals {
     Duration patience_;
     std::function<void(int, int)> on_signal_;
     std::function<void()> on_overdue_;
+    SystemClock clock_;
     int count_ = 0;
+    SteadyTime counted_at_{};
     net::EventLoops loop_;
     asio::signal_set signals_;
     asio::steady_timer overdue_;
 };
 
 std::string signal_name(int signal) {
-    return signal == SIGINT ? "SIGINT" : "SIGTERM";
+    return signal == SIGINT ? "SIGINT" : signal == SIGHUP ? "SIGHUP" : "SIGTERM";
 }
 
 /// Where a service manager says state belongs (the first of its list), else the usual place.
@@ -101,7 +112,8 @@ class SvcRun final : public Command {
         return "Starts every service of the file in one process, each as soon as what it needs is\n"
                "there, and runs until SIGTERM or Ctrl-C: then services end in reverse order and "
                "what\n"
-               "did not end in time is named. A second signal ends the process at once.\n"
+               "did not end in time is named. A second signal (0.2 s later or more) ends the\n"
+               "process at once.\n"
                "\n"
                "Examples:\n"
                "  skywire svc run --config deployment.json\n"

@@ -368,8 +368,7 @@ class Shutdown(Scenario):
                 )  # fmt: skip
                 deployment.signal(first)
                 deployment.wait_event("draining", "draining")
-                deployment.signal(second)
-                self.assertEqual(deployment.wait_exit(10), 1)
+                self.assertEqual(self.signal_until_it_ends(deployment, second), 1)
                 last = deployment.err.splitlines()[-1]
                 self.assertIn("second signal", last)
                 self.assertIn("draining", last)
@@ -386,9 +385,31 @@ class Shutdown(Scenario):
         deployment.wait_for(
             "the first signal to be taken", lambda: self.pending_signals(deployment) == 0
         )
-        deployment.terminate()
-        self.assertEqual(deployment.wait_exit(10), 1)
+        self.assertEqual(self.signal_until_it_ends(deployment, signal.SIGTERM), 1)
         self.assertIn("second signal", deployment.err)
+
+    def test_s12_two_signals_at_once_are_one_request(self):
+        """As a wrapper sends them that signals both the process and its group."""
+        deployment = self.boot(tester("slow", drain_delay="300ms"), faults=True)
+        deployment.terminate()
+        deployment.terminate()
+        self.assertEqual(deployment.wait_exit(10), 0)
+
+    def test_a_closed_terminal_is_an_orderly_stop(self):
+        deployment = self.boot(tester("a"), faults=True)
+        deployment.signal(signal.SIGHUP)
+        self.assertEqual(deployment.wait_exit(10), 0)
+
+    @staticmethod
+    def signal_until_it_ends(deployment, number):
+        """An impatient operator: a repeat within 0.2 s of the first one does not count."""
+        for _ in range(200):
+            deployment.signal(number)
+            try:
+                return deployment.wait_exit(0.05)
+            except AssertionError:
+                continue
+        raise AssertionError("the process outlives 200 signals")
 
     @staticmethod
     def pending_signals(deployment):

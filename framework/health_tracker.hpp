@@ -1,12 +1,12 @@
 #pragma once
 
-#include <map>
-#include <string>
-#include <vector>
-
 #include "base/clock.hpp"
 #include "framework/deployment_config.hpp"
 #include "framework/service.hpp"
+
+#include <map>
+#include <string>
+#include <vector>
 
 namespace skywire::framework {
 

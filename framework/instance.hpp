@@ -1,15 +1,15 @@
 #pragma once
 
+#include "framework/deployment_config.hpp"
+#include "framework/operation.hpp"
+#include "framework/service.hpp"
+#include "net/context.hpp"
+
 #include <atomic>
 #include <functional>
 #include <map>
 #include <memory>
 #include <string>
-
-#include "framework/deployment_config.hpp"
-#include "framework/operation.hpp"
-#include "framework/service.hpp"
-#include "net/context.hpp"
 
 namespace skywire::framework {
 
@@ -26,8 +26,8 @@ class InstanceObserver {
     virtual void on_note(const std::string& event, const std::string& detail) = 0;
 };
 
-/// One life of a service: made, started, drained, stopped, destroyed, all on the service's own loop,
-/// driven from the supervisor's loop ("home"). Talks by posting, in both directions.
+/// One life of a service: made, started, drained, stopped, destroyed, all on the service's own
+/// loop, driven from the supervisor's loop ("home"). Talks by posting, in both directions.
 class Instance {
  public:
     struct Setup {

@@ -1,10 +1,10 @@
 #pragma once
 
-#include <string>
-
 #include "framework/deployment_config.hpp"
 #include "framework/signal.hpp"
 #include "net/context.hpp"
+
+#include <string>
 
 namespace skywire::framework {
 

@@ -20,7 +20,8 @@ SteadyTime at(Duration since_start) {
 
 }  // namespace
 
-TEST_CASE("restart: the delay grows by factor from min and the last failure in the window ends it") {
+TEST_CASE("restart: the delay grows by factor from min and the last failure in the window ends it"
+) {
     SeededRandom random(1);
     RestartTracker tracker(policy_without_jitter());
     CHECK(tracker.on_failure(at(0s), 0s, random) == Duration(250ms));

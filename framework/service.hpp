@@ -1,13 +1,13 @@
 #pragma once
 
+#include "base/result.hpp"
+#include "framework/block.hpp"
+#include "net/context.hpp"
+
 #include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
-
-#include "base/result.hpp"
-#include "framework/block.hpp"
-#include "net/context.hpp"
 
 namespace skywire::framework {
 
@@ -67,11 +67,13 @@ class Service {
  public:
     virtual ~Service() = default;
 
-    /// Acquires everything, raises its milestones on the way, and returns once it is ready to serve.
-    /// A failure leaves nothing behind but what `stop` takes down. Cancelled at start_timeout.
+    /// Acquires everything, raises its milestones on the way, and returns once it is ready to
+    /// serve. A failure leaves nothing behind but what `stop` takes down. Cancelled at
+    /// start_timeout.
     virtual Task<Result<>> start(ServiceHost& host) = 0;
 
-    /// Deregisters, stops accepting, lets what is under way end. Returns when idle or at `deadline`.
+    /// Deregisters, stops accepting, lets what is under way end. Returns when idle or at
+    /// `deadline`.
     virtual Task<> drain(SteadyTime deadline) = 0;
 
     /// Takes everything down; also called after a failed start. Returns the names of what had not

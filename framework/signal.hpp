@@ -1,12 +1,12 @@
 #pragma once
 
-#include <cstdint>
-#include <memory>
-#include <set>
-
 #include "base/clock.hpp"
 #include "net/task.hpp"
 #include "net/timer.hpp"
+
+#include <cstdint>
+#include <memory>
+#include <set>
 
 namespace skywire::framework {
 
@@ -25,7 +25,8 @@ class Signal {
 
     void notify() {
         ++version_;
-        for (net::Timer* waiter : *waiters_) waiter->cancel();
+        for (net::Timer* waiter : *waiters_)
+            waiter->cancel();
     }
 
     /// Returns once something has changed since, or at `deadline`; early when cancelled.

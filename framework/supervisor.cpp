@@ -6,12 +6,18 @@ namespace skywire::framework {
 
 std::string_view state_name(State state) noexcept {
     switch (state) {
-        case State::starting: return "starting";
-        case State::ready: return "ready";
-        case State::degraded: return "degraded";
-        case State::failed: return "failed";
-        case State::stopping: return "stopping";
-        case State::stopped: return "stopped";
+        case State::starting:
+            return "starting";
+        case State::ready:
+            return "ready";
+        case State::degraded:
+            return "degraded";
+        case State::failed:
+            return "failed";
+        case State::stopping:
+            return "stopping";
+        case State::stopped:
+            return "stopped";
     }
     return "unknown";
 }

@@ -1,17 +1,17 @@
 #pragma once
 
+#include "framework/graph.hpp"
+#include "framework/logging.hpp"
+#include "framework/timeline.hpp"
+#include "net/context.hpp"
+#include "net/event_loops.hpp"
+
 #include <functional>
 #include <memory>
 #include <set>
 #include <string>
 #include <string_view>
 #include <vector>
-
-#include "framework/graph.hpp"
-#include "framework/logging.hpp"
-#include "framework/timeline.hpp"
-#include "net/context.hpp"
-#include "net/event_loops.hpp"
 
 namespace skywire::framework {
 
@@ -119,8 +119,8 @@ class Supervisor {
     /// critical one has given up or shutdown has begun (false).
     Task<bool> wait_ready();
 
-    /// Returns when the deployment is down: after request_shutdown, or by itself when every critical
-    /// service has given up or one with on_give_up exit has.
+    /// Returns when the deployment is down: after request_shutdown, or by itself when every
+    /// critical service has given up or one with on_give_up exit has.
     Task<> wait_down();
 
     /// Begins shutdown; a second call changes nothing. From any thread.

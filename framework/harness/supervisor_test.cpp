@@ -235,6 +235,15 @@ TEST_CASE("supervisor: S15 a restart takes along only the dependents whose edge 
     CHECK(harness.count("other ready") == 1);
     CHECK(harness.before("beyond stopped", "along draining"));
     CHECK(harness.before("along stopped", "a draining"));
+    std::vector<std::string> starts;
+    for (const auto& event : harness.deployment().timeline().events()) {
+        if (event.event == "starting") starts.push_back(event.label);
+    }
+    REQUIRE(starts.size() == 8);
+    CHECK(
+        std::vector(starts.end() - 3, starts.end()) ==
+        std::vector<std::string>{"a", "along", "beyond"}
+    );
     CHECK(harness.stop() == 0);
 }
 

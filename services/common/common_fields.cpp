@@ -100,7 +100,7 @@ framework::FieldTable common_fields(const CommonDefaults& defaults) {
          .default_json = "10",
          .min = 0,
          .max = 100000,
-         .legacy = "all commands share one pipelined connection"},
+         .legacy = "is not needed: all commands share one pipelined connection"},
         {.name = "entry_timeout",
          .kind = FieldKind::duration,
          .description =
@@ -110,18 +110,20 @@ framework::FieldTable common_fields(const CommonDefaults& defaults) {
         {.name = "tag",
          .kind = FieldKind::string,
          .description = "Logger name.",
-         .legacy = "log lines carry the block's label"},
+         .legacy = "is not needed: log lines carry the block's label"},
         {.name = "metrics_addr",
          .kind = FieldKind::address,
          .description = "Where this service's own series are served at /metrics; empty is off."},
         {.name = "pprof_mode",
          .kind = FieldKind::string,
          .description = "Profiling.",
-         .legacy = "use the admin listener: GET /debug/pprof/profile and /debug/pprof/heap"},
+         .legacy = "has moved to the admin listener: GET /debug/pprof/profile and /debug/pprof/heap"
+        },
         {.name = "pprof_addr",
          .kind = FieldKind::string,
          .description = "Profiling listener.",
-         .legacy = "use the admin listener: GET /debug/pprof/profile and /debug/pprof/heap"},
+         .legacy = "has moved to the admin listener: GET /debug/pprof/profile and /debug/pprof/heap"
+        },
         {.name = "testing",
          .kind = FieldKind::boolean,
          .description = "A test deployment: data in memory unless redis is set, loopback addresses "

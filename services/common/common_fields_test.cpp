@@ -151,7 +151,7 @@ TEST_CASE("common keys: Redis over TLS is refused where it stands") {
 TEST_CASE("common keys: what is accepted and does nothing warns") {
     const Loaded loaded(R"(,"pprof_addr":"localhost:6060","tag":"x","redis_pool_size":5)");
     CHECK_FALSE(framework::has_errors(loaded.problems()));
-    CHECK(loaded.says(Problem::Severity::warning, "use the admin listener"));
+    CHECK(loaded.says(Problem::Severity::warning, "has moved to the admin listener"));
     CHECK(loaded.problems().size() == 3);
 }
 

@@ -36,7 +36,7 @@ framework::FieldTable config_fields() {
             {.name = "charts_addr",
              .kind = FieldKind::string,
              .description = "Address of the charts page.",
-             .legacy = "charts are not served"},
+             .legacy = "names charts, which are not served"},
         }
     );
 }

@@ -50,7 +50,7 @@ framework::FieldTable config_fields() {
         {.name = "tag",
          .kind = FieldKind::string,
          .description = "Logger name.",
-         .legacy = "log lines carry the block's label"},
+         .legacy = "is not needed: log lines carry the block's label"},
     };
 }
 
