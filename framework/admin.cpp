@@ -487,6 +487,7 @@ Response Admin::Impl::set_level(const Request& request) {
     auto levels = logs.levels();
     if (!found) {
         std::vector<std::string> known;
+        known.reserve(levels.size());
         for (auto& level : levels)
             known.push_back(std::move(level.scope));
         return refuse_unknown(change.service, known);

@@ -197,6 +197,7 @@ Result<> Deployment::Impl::check_labels() const {
     for (const std::string& label : options_.only) {
         if (config_.find(label) != nullptr) continue;
         std::vector<std::string_view> labels;
+        labels.reserve(config_.blocks.size());
         for (const BlockConfig& block : config_.blocks)
             labels.push_back(block.label);
         const std::string near = nearest(label, labels);
@@ -267,6 +268,8 @@ Result<> Deployment::Impl::start() {
     }
     loops_.start();
     started_ = true;
+    // Before any service runs: one may block its loop at once.
+    start_lag();
     const Result<> begun = run_on(loops_.at(0), [this, &token]() -> Result<> {
         supervisor_ = std::make_unique<Supervisor>(environment(), config_, options_.only);
         if (auto admin = start_admin(*token); !admin) {
@@ -284,7 +287,6 @@ Result<> Deployment::Impl::start() {
         end_parts(/*something_runs=*/false);
         return begun.error();
     }
-    start_lag();
     const std::scoped_lock lock(mutex_);
     running_ = supervisor_.get();
     if (stop_reason_) running_->request_shutdown(*stop_reason_);
@@ -329,6 +331,7 @@ Task<> Deployment::Impl::expire_levels() {
 void Deployment::Impl::log_ready(bool ready, const DeploymentStatus& status) const {
     if (ready) {
         std::vector<std::string> times;
+        times.reserve(status.services.size());
         for (const ServiceStatus& service : status.services) {
             times.push_back(fmt::format("{}={}", service.label, milliseconds(service.start_took)));
         }
@@ -356,6 +359,7 @@ void Deployment::Impl::log_ready(bool ready, const DeploymentStatus& status) con
 
 void Deployment::Impl::log_end(int exit_code, const ShutdownReport& report) const {
     std::vector<std::string> unstopped;
+    unstopped.reserve(report.unstopped.size());
     for (const Unstopped& service : report.unstopped) {
         unstopped.push_back(fmt::format("{} ({})", service.label, fmt::join(service.what, ", ")));
     }
@@ -373,7 +377,7 @@ void Deployment::Impl::log_end(int exit_code, const ShutdownReport& report) cons
 bool Deployment::Impl::wait_ready() {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [this] { return ready_.has_value(); });
-    return *ready_;
+    return ready_.value_or(false);
 }
 
 void Deployment::Impl::request_shutdown(std::string reason) {

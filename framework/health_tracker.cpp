@@ -41,12 +41,14 @@ void HealthTracker::report(const std::vector<Check>& checks, WallTime now) {
 
 std::vector<HealthTracker::Tracked> HealthTracker::checks() const {
     std::vector<const Entry*> entries;
+    entries.reserve(checks_.size());
     for (const auto& [name, entry] : checks_)
         entries.push_back(&entry);
     std::sort(entries.begin(), entries.end(), [](const Entry* a, const Entry* b) {
         return a->order < b->order;
     });
     std::vector<Tracked> checks;
+    checks.reserve(entries.size());
     for (const Entry* entry : entries)
         checks.push_back(entry->shown);
     return checks;

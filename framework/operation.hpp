@@ -1,5 +1,6 @@
 #pragma once
 
+#include "base/assert.hpp"
 #include "net/task.hpp"
 
 #include <exception>
@@ -77,7 +78,11 @@ class Operation {
     }
 
     /// The result of an operation that is done and has not thrown.
-    T take() { return std::move(state_->result.value()); }
+    T take() {
+        std::optional<T> result = std::move(state_->result);
+        SKY_ASSERT(result);
+        return std::move(*result);
+    }
 
  private:
     struct State {

@@ -48,7 +48,7 @@ Task<> Supervisor::Impl::run_unit(Unit& unit) {
             co_await take_down(unit, /*drain=*/true, State::stopped, {});
             continue;
         }
-        outcome = std::move(*unit.exit);
+        outcome = unit.exit.value_or(Result<>());
         const std::string why =
             outcome ? "it ended without being asked to" : outcome.error().message();
         co_await take_down(unit, /*drain=*/false, State::failed, why);

@@ -19,11 +19,25 @@ bool is_unset_key(std::string_view text) noexcept {
     return text.find_first_not_of('0') == std::string_view::npos;
 }
 
-Result<Duration> read_duration(const ConfigValue& value) {
+namespace {
+
+Result<Duration> read_any_duration(const ConfigValue& value) {
     if (value.kind == ConfigValue::Kind::string) return parse_duration(value.text);
     const auto nanoseconds = read_integer(value);
     if (!nanoseconds) return nanoseconds.error();
     return Duration(*nanoseconds);
+}
+
+}  // namespace
+
+Result<Duration> read_duration(const ConfigValue& value) {
+    // A deadline is `now` plus this, which must not run over.
+    constexpr Duration kLongest = std::chrono::hours(24 * 365 * 100);
+    auto duration = read_any_duration(value);
+    if (duration && (*duration > kLongest || *duration < -kLongest)) {
+        return fail(errc::out_of_range, "is longer than 100 years");
+    }
+    return duration;
 }
 
 Result<std::int64_t> read_integer(const ConfigValue& value) {

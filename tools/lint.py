@@ -140,8 +140,21 @@ def own_checks(files):
                 problems.append(f"{path}:1: no source includes this header")
         elif path.name not in lists and str(path.parent) != "cmake":
             problems.append(f"{path}:1: no CMakeLists.txt names this source")
+        problems += capturing_coroutines(path, text)
     problems += error_values(files)
     problems += metric_docs(files)
+    return problems
+
+
+def capturing_coroutines(path, text):
+    """A coroutine lambda with captures dies before its coroutine unless a net::Scope keeps it."""
+    problems = []
+    if path.name.endswith("_test.cpp"):
+        return problems
+    for found in re.finditer(r"\[(?!\])[^\[\]]*\]\s*\([^()]*\)\s*(?:mutable\s*)?->\s*Task<", text):
+        if not re.search(r"(spawn|await_on<\w+>|router_?\.on)\([^;]*$", text[:found.start()][-300:]):
+            line = text.count("\n", 0, found.start()) + 1
+            problems.append(f"{path}:{line}: a coroutine lambda with captures outside Scope::spawn")
     return problems
 
 
@@ -207,7 +220,11 @@ def changed_since(base):
 
 
 def tidy(path):
-    run = subprocess.run(["clang-tidy-19", "--quiet", "-p", str(BUILD), str(path)],
+    # Catch2's REQUIRE(optional) is no check that clang-tidy understands.
+    checks = []
+    if path.name.endswith("_test.cpp") or "harness" in path.parts:
+        checks = ["--checks=-bugprone-unchecked-optional-access"]
+    run = subprocess.run(["clang-tidy-19", "--quiet", *checks, "-p", str(BUILD), str(path)],
                          cwd=ROOT, capture_output=True, text=True)
     return [] if run.returncode == 0 else [run.stdout.strip() or run.stderr.strip()]
 

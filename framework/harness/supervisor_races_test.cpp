@@ -19,7 +19,6 @@ using namespace skywire;
 using namespace skywire::harness;
 using namespace std::chrono_literals;
 using framework::Command;
-using framework::Service;
 using framework::ServiceHost;
 using framework::State;
 
@@ -150,7 +149,7 @@ TEST_CASE("hard: stop-dependents, then the operator starts the service again") {
     harness.post("127.0.0.1:9001", "/exit?error=broken");
     harness.wait_state("c", State::stopped);
     harness.wait_state("b", State::stopped);
-    CHECK(harness.service("b").reason.find("a") != std::string::npos);
+    CHECK(harness.service("b").reason.find('a') != std::string::npos);
     CHECK_FALSE(harness.service("c").reason.empty());
     REQUIRE(harness.command("a", Command::start));
     harness.wait_state("b", State::ready);

@@ -21,7 +21,6 @@ namespace {
 
 using framework::Block;
 using framework::Check;
-using framework::Field;
 using framework::FieldKind;
 
 /// What outlives one life of a service: restarts make a new one.

@@ -22,12 +22,15 @@ enum class errc {
     invalid_signature,
     /// The body is not JSON, or a member has the wrong type; also any failure without a code.
     unexpected,
+    /// The version is empty.
     no_version,
+    /// There is no signature.
     no_signature,
     /// The static key is null.
     no_static_key,
     /// Neither a client nor a server.
     no_role,
+    /// A server without an address.
     no_server_address,
     /// The timestamp is more than 60 s old or more than 5 s ahead.
     outdated_timestamp,

@@ -83,9 +83,8 @@ Task<Result<T>> with_deadline(Clock& clock, SteadyTime deadline, Task<Result<T>>
     if (state->error && !(interrupted && detail::is_cancellation(state->error))) {
         std::rethrow_exception(state->error);
     }
-    if (state->result && (!interrupted || state->result->has_value())) {
-        co_return std::move(*state->result);
-    }
+    std::optional<Result<T>> result = std::move(state->result);
+    if (result && (!interrupted || result->has_value())) co_return std::move(*result);
     co_return fail(reached ? errc::timed_out : errc::cancelled, {});
 }
 

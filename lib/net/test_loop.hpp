@@ -1,5 +1,6 @@
 #pragma once
 
+#include "base/assert.hpp"
 #include "base/clock.hpp"
 #include "base/fault.hpp"
 #include "base/metrics.hpp"
@@ -43,7 +44,9 @@ class TestLoop {
     T run(Task<T> task) {
         const auto value = std::make_shared<std::optional<T>>();
         run(keep(std::move(task), value));
-        return std::move(**value);
+        std::optional<T> taken = std::move(*value);
+        SKY_ASSERT(taken);
+        return std::move(*taken);
     }
 
     void run(Task<> task) {

@@ -87,10 +87,10 @@ class Handshake {
         while (expected > 0) {
             auto reply = reader_.next();
             if (!reply) co_return reply.error();
-            if (*reply) {
+            if (const std::optional<Reply> got = std::move(*reply); got) {
                 --expected;
-                if ((*reply)->kind == Reply::Kind::error) {
-                    co_return error_of_reply((*reply)->text, url.password);
+                if (got->kind == Reply::Kind::error) {
+                    co_return error_of_reply(got->text, url.password);
                 }
                 continue;
             }
@@ -290,8 +290,9 @@ Task<Result<Reply>> RedisConnection::call(std::string commands, std::size_t repl
 
     co_await command->wait();
     // Cancelled: its place in the order stays, so that its reply is not taken for another's.
-    if (!command->outcome) co_return fail(errc::cancelled, "the call to Redis was cancelled");
-    co_return std::move(*command->outcome);
+    auto outcome = std::move(command->outcome);
+    if (!outcome) co_return fail(errc::cancelled, "the call to Redis was cancelled");
+    co_return std::move(*outcome);
 }
 
 Task<Result<>> RedisConnection::close(SteadyTime deadline) {
@@ -424,9 +425,10 @@ Result<> RedisConnection::take_replies(Link& link) {
     for (;;) {
         auto reply = link.reader.next();
         if (!reply) return reply.error();
-        if (!*reply) return {};
+        std::optional<Reply> got = std::move(*reply);
+        if (!got) return {};
         if (commands_.empty()) return fail(errc::malformed, "a reply that nothing asked for");
-        take_reply(std::move(**reply));
+        take_reply(std::move(*got));
     }
 }
 
@@ -439,8 +441,8 @@ void RedisConnection::take_reply(Reply reply) {
     if (--command->replies_left > 0) return;
     commands_.pop_front();
     pending_.set(static_cast<double>(commands_.size()));
-    if (command->first_error) {
-        command->finish(*command->first_error);
+    if (auto failed = std::move(command->first_error); failed) {
+        command->finish(std::move(*failed));
     } else {
         command->finish(std::move(reply));
     }

@@ -145,6 +145,7 @@ class RedisServer {
     void spawn() {
         std::vector<std::string> words = arguments();
         std::vector<char*> argv;
+        argv.reserve(words.size() + 1);
         for (std::string& word : words)
             argv.push_back(word.data());
         argv.push_back(nullptr);

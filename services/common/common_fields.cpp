@@ -9,7 +9,6 @@ namespace skywire::services {
 namespace {
 
 using framework::Block;
-using framework::Field;
 using framework::FieldKind;
 
 constexpr const char* kModeVariable = "SKYWIRE_SVC_MODE";

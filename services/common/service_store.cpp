@@ -67,6 +67,7 @@ ServiceStore::ServiceStore(framework::ServiceHost& host, StoreConfig config)
             place_ = host.state_dir() + "/" + host.label() + ".sqlite";
             break;
         case StoreConfig::Kind::redis:
+            SKY_ASSERT(config_.redis);
             place_ = config_.redis->to_string();
             break;
     }
@@ -100,6 +101,7 @@ Task<Result<>> ServiceStore::open() {
             break;
         }
         case StoreConfig::Kind::redis:
+            SKY_ASSERT(config_.redis);
             store_ = store::make_redis_store(context_, redis_options(*config_.redis));
             break;
     }
