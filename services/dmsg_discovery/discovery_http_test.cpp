@@ -1,5 +1,8 @@
-// The recorded requests of vectors/dmsg/discovery_http.json through the routes, over each store.
+// The recorded requests of vectors/dmsg/discovery_http.json: through the routes over each store,
+// and over HTTP to a whole deployment whose clock is held at the time of the recording.
 
+#include "framework/harness/harness.hpp"
+#include "services/dmsg_discovery/service.hpp"
 #include "services/dmsg_discovery/test_discovery.hpp"
 
 #include <algorithm>
@@ -65,9 +68,8 @@ std::string comparable(const std::string& text) {
     return joined;
 }
 
-void replay(TestDiscovery& discovery, const Exchange& exchange) {
+void compare(const http::Response& response, const Exchange& exchange) {
     const bool later_member = exchange.note == kLaterMember;
-    const http::Response response = discovery.send(exchange.method, exchange.path, exchange.body);
     INFO(exchange.note << ": " << exchange.path);
     CHECK(response.status == (later_member ? 200 : exchange.status));
     if (exchange.content_type)
@@ -91,15 +93,64 @@ void replay_all(StoreKind kind) {
     TestDiscovery in_order(kind);
     for (const Exchange& exchange : exchanges) {
         if (!exchange.production()) {
-            replay(in_order, exchange);
+            compare(in_order.send(exchange.method, exchange.path, exchange.body), exchange);
             continue;
         }
         TestDiscovery empty(kind, Rules());
-        replay(empty, exchange);
+        compare(empty.send(exchange.method, exchange.path, exchange.body), exchange);
     }
 }
 
+/// A deployment of one discovery, with the clock of the recording.
+class Deployed {
+ public:
+    explicit Deployed(bool testing) : harness_(types(), file(testing), recording_time()) {
+        if (!harness_.boot()) throw std::runtime_error(harness_.timeline_text());
+    }
+
+    http::Response send(const Exchange& exchange) {
+        return harness_.send(exchange.method, kAddress, exchange.path, exchange.body).get();
+    }
+
+ private:
+    static constexpr const char* kAddress = "127.0.0.1:9090";
+
+    static framework::ServiceRegistry types() {
+        framework::ServiceRegistry registry;
+        registry.add(services::dmsg_discovery_type());
+        return registry;
+    }
+
+    static std::string file(bool testing) {
+        return fmt::format(
+            R"({{"services": [{{"type": "dmsg-discovery", "addr": "{}", "testing": {}}}]}})",
+            kAddress,
+            testing
+        );
+    }
+
+    static harness::Harness::Options recording_time() {
+        harness::Harness::Options options;
+        options.wall = kRecordingTime;
+        return options;
+    }
+
+    harness::Harness harness_;
+};
+
 }  // namespace
+
+TEST_CASE("discovery: the recorded requests over HTTP to a deployment") {
+    Deployed in_order(/*testing=*/true);
+    for (const Exchange& exchange : recorded_exchanges()) {
+        if (!exchange.production()) {
+            compare(in_order.send(exchange), exchange);
+            continue;
+        }
+        Deployed empty(/*testing=*/false);
+        compare(empty.send(exchange), exchange);
+    }
+}
 
 TEST_CASE("discovery: the recorded requests over the memory store") {
     replay_all(StoreKind::memory);
