@@ -120,9 +120,8 @@ class SvcRun final : public Command {
                "  skywire svc run --config default            the built-in file, all on loopback\n"
                "  skywire svc run --config deployment.json --only dmsgd,stun\n"
                "\n"
-               "Exit code: 0 after an orderly stop; 1 where the file has errors, a start failed "
-               "for\n"
-               "good, something did not stop, or the exit was forced.";
+               "Exit code: 0 after an orderly stop; 1 where the file has errors, services gave up\n"
+               "and so ended it, something did not stop, or the exit was forced.";
     }
 
     std::vector<Option> options() override {

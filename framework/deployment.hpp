@@ -65,8 +65,9 @@ class Deployment {
     void request_shutdown(std::string reason);
 
     /// Blocks until everything is down, whoever asked for it, and ends the process's parts in
-    /// order. The exit code: 0 after an orderly stop, 1 where something had not ended, gave up or
-    /// never started. What did not end is logged by name.
+    /// order. The exit code: 0 after an orderly stop, 1 where something had not ended, where
+    /// services that gave up ended it, or where it never started. What did not end is logged by
+    /// name.
     int wait();
 
     /// After `wait`: the threads still run (Options::leave_unstopped).

@@ -137,7 +137,8 @@ class Supervisor {
     /// The labels this process runs.
     std::vector<std::string> labels() const;
 
-    /// 0 after an orderly stop; 1 where something did not stop, gave up, or was forced.
+    /// 0 after an orderly stop that was asked for, also where a service had given up before; 1
+    /// where something did not stop, or giving up is what ended the deployment.
     int exit_code() const noexcept;
     const ShutdownReport& report() const noexcept;
 
