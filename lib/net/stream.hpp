@@ -25,6 +25,14 @@ class Stream {
     /// must live until it ends. Cancelled or failed: an unknown part is written; close the stream.
     virtual Task<Result<>> write(ByteSpan head, ByteSpan tail = {}) = 0;
 
+    /// Writes all of the parts in order, in as few calls as possible; otherwise as `write`. The
+    /// default writes them one after another.
+    virtual Task<Result<>> write_all(std::span<const ByteSpan> parts);
+
+    /// Waits, without holding a buffer, until a read would not wait; the next `read_some` tells
+    /// what there is. For owners of many idle streams. The default returns at once.
+    virtual Task<Result<>> wait_readable();
+
     /// Ends both directions at once; operations under way end with errc::closed. Idempotent.
     virtual void close() noexcept = 0;
 

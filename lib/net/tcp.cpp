@@ -29,6 +29,8 @@ using Unix = asio::local::stream_protocol;
 constexpr int kBacklog = 65535;
 // What one stream may move without giving other coroutines of its loop a turn.
 constexpr std::size_t kTurnBytes = 1 << 20;
+// Parts handed to the kernel in one call.
+constexpr std::size_t kGather = 64;
 
 Address address_of(const Tcp::endpoint& endpoint) {
     return detail::to_address(endpoint.address(), endpoint.port());
@@ -69,9 +71,21 @@ class SocketStream final : public Stream {
     }
 
     Task<Result<>> write(ByteSpan head, ByteSpan tail) override {
-        while (!head.empty() || !tail.empty()) {
+        const std::array<ByteSpan, 2> parts{head, tail};
+        co_return co_await SocketStream::write_all(parts);
+    }
+
+    Task<Result<>> write_all(std::span<const ByteSpan> parts) override {
+        // Bytes of parts.front() that are written already.
+        std::size_t done = 0;
+        while (true) {
+            while (!parts.empty() && done == parts.front().size()) {
+                parts = parts.subspan(1);
+                done = 0;
+            }
+            if (parts.empty()) co_return Result<>();
             if (closed_) co_return fail(errc::closed, {});
-            const ssize_t size = send_now(head, tail);
+            const ssize_t size = send_now(parts, done);
             if (size < 0) {
                 if (errno == EINTR) continue;
                 if (errno != EAGAIN && errno != EWOULDBLOCK) co_return Error(detail::last_error());
@@ -80,16 +94,29 @@ class SocketStream final : public Stream {
                 if (ec) co_return detail::operation_error(ec, closed_);
                 continue;
             }
-            const auto sent = static_cast<std::size_t>(size);
-            const std::size_t of_head = std::min(sent, head.size());
-            head = head.subspan(of_head);
-            tail = tail.subspan(sent - of_head);
+            auto sent = static_cast<std::size_t>(size);
             written_bytes_ += sent;
+            while (sent > 0) {
+                const std::size_t here = std::min(sent, parts.front().size() - done);
+                done += here;
+                sent -= here;
+                if (done < parts.front().size()) break;
+                parts = parts.subspan(1);
+                done = 0;
+            }
             if (written_bytes_ >= kTurnBytes) {
                 written_bytes_ = 0;
                 co_await asio::post(socket_.get_executor(), asio::use_awaitable);
             }
         }
+    }
+
+    Task<Result<>> wait_readable() override {
+        if (closed_) co_return fail(errc::closed, {});
+        const auto [ec] = co_await socket_.async_wait(Socket::wait_read, use_tuple);
+        turn_bytes_ = 0;
+        if (ec) co_return detail::operation_error(ec, closed_);
+        more_ = true;
         co_return Result<>();
     }
 
@@ -111,18 +138,21 @@ class SocketStream final : public Stream {
         return size;
     }
 
-    ssize_t send_now(ByteSpan head, ByteSpan tail) noexcept {
-        // sendmsg does not write through iov_base.
-        std::array<iovec, 2> parts{};
+    /// One call for as many parts as fit, without the first `done` bytes.
+    ssize_t send_now(std::span<const ByteSpan> parts, std::size_t done) noexcept {
+        std::array<iovec, kGather> views;
         std::size_t count = 0;
-        for (const ByteSpan part : {head, tail}) {
+        for (ByteSpan part : parts) {
+            if (count == views.size()) break;
+            part = part.subspan(std::exchange(done, 0));
             if (part.empty()) continue;
-            parts[count].iov_base = const_cast<std::byte*>(part.data());
-            parts[count].iov_len = part.size();
+            // sendmsg does not write through iov_base.
+            views[count].iov_base = const_cast<std::byte*>(part.data());
+            views[count].iov_len = part.size();
             ++count;
         }
         msghdr message{};
-        message.msg_iov = parts.data();
+        message.msg_iov = views.data();
         message.msg_iovlen = count;
         return ::sendmsg(socket_.native_handle(), &message, MSG_DONTWAIT | MSG_NOSIGNAL);
     }

@@ -15,6 +15,7 @@
 #include <utility>
 
 #include <boost/asio/co_spawn.hpp>
+#include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 
 /// An event loop inside a test, run by the test's own thread, with a Context of test twins.
@@ -68,7 +69,6 @@ class TestLoop {
     void run_until(Done done) {
         ioc.restart();
         while (!done()) {
-            // A waiting coroutine counts as work, so the loop would never run dry by itself.
             if (ioc.run_one_for(std::chrono::minutes(1)) == 0) {
                 throw std::runtime_error("the loop has nothing left to run");
             }
@@ -83,6 +83,9 @@ class TestLoop {
     }
 
     asio::io_context ioc{1};
+    /// Held for life: where the last work of a loop ends on a worker's thread, the loop may take
+    /// the end for its own after it was restarted (Asio counts down and stops in two steps).
+    asio::executor_work_guard<asio::io_context::executor_type> busy{ioc.get_executor()};
     SystemClock system_clock;
     SeededRandom random{1};
     SystemNetwork network;
