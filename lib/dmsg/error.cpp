@@ -61,6 +61,14 @@ ErrorCode make_error_code(errc code) noexcept {
     return {static_cast<int>(code), dmsg_category()};
 }
 
+std::optional<errc> errc_of_text(std::string_view sentence) noexcept {
+    for (int value = 1; value <= static_cast<int>(errc::older_timestamp); ++value) {
+        const auto code = static_cast<errc>(value);
+        if (text(code) == sentence) return code;
+    }
+    return std::nullopt;
+}
+
 int http_status(errc code) noexcept {
     switch (code) {
         case errc::ok:

@@ -2,6 +2,7 @@
 
 #include "base/result.hpp"
 
+#include <optional>
 #include <string_view>
 #include <type_traits>
 
@@ -44,6 +45,9 @@ enum class errc {
 
 const boost::system::error_category& dmsg_category() noexcept;
 ErrorCode make_error_code(errc code) noexcept;
+
+/// The code of a discovery's sentence; nothing for any other text.
+std::optional<errc> errc_of_text(std::string_view text) noexcept;
 
 /// The HTTP status that goes with the text: 200, 400, 401, 404, 422 or 500.
 int http_status(errc code) noexcept;
