@@ -107,23 +107,27 @@ class Client {
     std::unique_ptr<Impl> impl_;
 };
 
-/// A network for which keys are hosts: dialling "66 digits:port" opens a dmsg stream, listening on
-/// it (our own key, or an empty host and nothing else to go by) takes a port; all other addresses
-/// are `below`'s. So an http::Client whose context has this network reaches dmsg://PK:port/path.
+/// A network for which keys are hosts: dialling "66 digits:port" opens a dmsg stream, all other
+/// addresses are `below`'s. So an http::Client whose context has this network reaches
+/// dmsg://PK:port/path, the discovery's too, for which it is made before its client.
 class DmsgNetwork final : public net::Network {
  public:
-    /// Both outlive it; used on the client's loop.
-    DmsgNetwork(Client& client, net::Network& below) : client_(client), below_(below) {}
+    /// `below` outlives it.
+    explicit DmsgNetwork(net::Network& below) : below_(below) {}
+
+    /// The client that dials, from now on; it is used on its own loop. Null: none.
+    void attach(Client* client) noexcept { client_ = client; }
 
     Result<std::unique_ptr<net::Listener>> listen(Executor loop, const net::Address& address)
         override;
+    /// errc::unavailable for a key while there is no client.
     Task<Result<std::unique_ptr<net::Stream>>> dial(Executor loop, net::Address address) override;
     Result<std::unique_ptr<net::Datagram>> bind_udp(Executor loop, const net::Address& address)
         override;
 
  private:
-    Client& client_;
     net::Network& below_;
+    Client* client_ = nullptr;
 };
 
 }  // namespace skywire::dmsg
