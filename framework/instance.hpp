@@ -36,6 +36,8 @@ class Instance {
         std::string label;
         std::string state_dir;
         std::function<std::string()> metrics_text;
+        std::vector<crypto::PublicKey> deployment_keys;
+        std::vector<Executor> loops;
     };
 
     /// `observer` outlives the instance, or is cut off by `abandon`.

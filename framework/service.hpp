@@ -1,6 +1,7 @@
 #pragma once
 
 #include "base/result.hpp"
+#include "crypto/keys.hpp"
 #include "framework/block.hpp"
 #include "net/context.hpp"
 
@@ -49,6 +50,14 @@ class ServiceHost {
     /// The service has ended by itself. Without a request to stop this is a failure whatever
     /// `outcome` says; the restart policy decides what follows.
     virtual void exited(Result<> outcome) = 0;
+
+    /// The keys of all blocks of the file, those that run elsewhere included: peers of the same
+    /// make.
+    virtual std::vector<crypto::PublicKey> deployment_keys() const { return {}; }
+
+    /// All event loops of the process, the service's own first: for services that spread work over
+    /// them. They outlive the service; what it puts on them ends before its `stop` returns.
+    virtual std::vector<Executor> loops() const { return {context().loop}; }
 
     /// Folder for what outlives the process (supervisor.state_dir).
     virtual const std::string& state_dir() const noexcept = 0;

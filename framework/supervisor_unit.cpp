@@ -12,6 +12,22 @@ constexpr Duration kHealthTimeout = std::chrono::seconds(2);
 /// has to arrive in time.
 constexpr Duration kReportTime = std::chrono::milliseconds(100);
 
+std::vector<crypto::PublicKey> keys_of(const DeploymentConfig& config) {
+    std::vector<crypto::PublicKey> keys;
+    for (const BlockConfig& block : config.blocks)
+        if (block.facts.public_key && !block.facts.public_key->is_null())
+            keys.push_back(*block.facts.public_key);
+    return keys;
+}
+
+/// All loops, `own` first.
+std::vector<Executor> loops_from(const Executor& own, const net::EventLoops& loops) {
+    std::vector<Executor> ordered{own};
+    for (std::size_t i = 0; i < loops.size(); ++i)
+        if (loops.at(i) != own) ordered.push_back(loops.at(i));
+    return ordered;
+}
+
 }  // namespace
 
 Task<> Supervisor::Impl::run_unit(Unit& unit) {
@@ -85,7 +101,9 @@ Task<Result<>> Supervisor::Impl::start_service(Unit& unit) {
         context_of(unit, loop),
         unit.label(),
         config_.supervisor.state_dir,
-        [this, label = unit.label()] { return service_metrics_text(environment_.metrics, label); }
+        [this, label = unit.label()] { return service_metrics_text(environment_.metrics, label); },
+        keys_of(config_),
+        loops_from(loop, environment_.loops)
     };
     unit.instance = std::make_unique<Instance>(std::move(setup), unit.config.block, unit);
     if (auto made = unit.instance->make(*unit.config.type); !made) co_return made.error();
