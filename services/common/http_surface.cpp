@@ -2,6 +2,7 @@
 
 #include "base/build_info.hpp"
 #include "base/json.hpp"
+#include "services/common/dmsg_presence.hpp"
 
 namespace skywire::services {
 namespace {
@@ -11,6 +12,13 @@ http::Server::Options server_options(const HttpSurface::Options& options) {
     server.accept_proxy_header = true;
     server.gzip_from_bytes = options.gzip_from_bytes;
     server.name = "http";
+    return server;
+}
+
+http::Server::Options dmsg_server_options(const HttpSurface::Options& options) {
+    http::Server::Options server;
+    server.gzip_from_bytes = options.gzip_from_bytes;
+    server.name = "dmsg";
     return server;
 }
 
@@ -41,7 +49,9 @@ void append_member(std::string& out, std::string_view name, std::string_view tex
 
 }  // namespace
 
-std::string health_body(std::string_view service_name, WallTime started_at) {
+std::string health_body(
+    std::string_view service_name, WallTime started_at, const DmsgHealth& dmsg
+) {
     const BuildInfo build = build_info();
     std::string out = "{";
     append_member(out, "service_name", service_name);
@@ -53,19 +63,35 @@ std::string health_body(std::string_view service_name, WallTime started_at) {
     append_member(out, "date", build.date);
     out += "},";
     append_member(out, "started_at", format_rfc3339(started_at));
+    if (!dmsg.address.empty()) {
+        out += ',';
+        append_member(out, "dmsg_address", dmsg.address);
+        for (std::size_t i = 0; i < dmsg.servers.size(); ++i)
+            out += fmt::format(R"({}"{}")", i == 0 ? R"(,"dmsg_servers":[)" : ",", dmsg.servers[i]);
+        if (!dmsg.servers.empty()) out += ']';
+    }
     out += '}';
     return out;
+}
+
+std::optional<crypto::PublicKey> dmsg_caller(const http::Request& request) {
+    if (request.remote.host.size() != crypto::PublicKey::kTextSize) return std::nullopt;
+    const auto key = crypto::PublicKey::from_text_not_null(request.remote.host);
+    if (!key) return std::nullopt;
+    return *key;
 }
 
 HttpSurface::HttpSurface(framework::ServiceHost& host, Options options)
     : host_(host),
       context_(host.context()),
       options_(std::move(options)),
-      health_body_(std::make_shared<const std::string>(
-          health_body(options_.service_name, context_.clock.wall())
-      )),
+      started_at_(context_.clock.wall()),
+      health_body_(
+          std::make_shared<const std::string>(health_body(options_.service_name, started_at_))
+      ),
       ongoing_(context_.metrics.gauge("vm_request_ongoing_count", "HTTP requests under way.")),
       server_(context_, router_, server_options(options_)),
+      dmsg_server_(context_, router_, dmsg_server_options(options_)),
       metrics_server_(context_, metrics_router_, metrics_server_options()) {
     router_.use(http::real_ip(
         options_.trusted_proxies,
@@ -135,11 +161,28 @@ Result<> HttpSurface::serve(
 Result<> HttpSurface::listen() {
     if (const auto served = serve(server_, "addr", options_.address); !served)
         return served.error();
-    if (options_.metrics_address) {
-        const auto served = serve(metrics_server_, "metrics_addr", *options_.metrics_address);
-        if (!served) return served.error();
-    }
     serving_ = true;
+    return listen_metrics();
+}
+
+Result<> HttpSurface::listen_metrics() {
+    if (!options_.metrics_address) return {};
+    return serve(metrics_server_, "metrics_addr", *options_.metrics_address);
+}
+
+Result<> HttpSurface::listen_dmsg(DmsgPresence& presence) {
+    auto listener = presence.client().listen(presence.port());
+    if (!listener) return listener.error().within("dmsg_port");
+    dmsg_server_.serve(std::move(*listener));
+    const auto tell_health = [this, &presence] {
+        DmsgHealth dmsg{presence.address(), presence.client().servers()};
+        health_body_ = std::make_shared<const std::string>(
+            health_body(options_.service_name, started_at_, dmsg)
+        );
+    };
+    tell_health();
+    presence.client().on_change(tell_health);
+    host_.note("bound", "dmsg " + presence.address());
     return {};
 }
 
@@ -157,11 +200,14 @@ std::optional<net::Address> HttpSurface::metrics_address() const {
 Task<> HttpSurface::drain(SteadyTime deadline) {
     serving_ = false;
     co_await server_.drain(deadline);
+    co_await dmsg_server_.drain(deadline);
 }
 
 Task<std::vector<std::string>> HttpSurface::stop(SteadyTime deadline) {
     serving_ = false;
     std::vector<std::string> late = co_await server_.stop(deadline);
+    for (std::string& name : co_await dmsg_server_.stop(deadline))
+        late.push_back("dmsg " + name);
     for (std::string& name : co_await metrics_server_.stop(deadline))
         late.push_back("metrics " + name);
     co_return late;

@@ -1,5 +1,7 @@
 #pragma once
 
+#include "base/clock.hpp"
+#include "crypto/keys.hpp"
 #include "framework/service.hpp"
 #include "http/real_ip.hpp"
 #include "http/router.hpp"
@@ -13,9 +15,12 @@
 
 namespace skywire::services {
 
-/// The plain-HTTP side that all HTTP services share: the listener at `addr` with GET /health, the
-/// one at `metrics_addr` with GET /metrics, callers' real addresses, access lines and series, and
-/// the way down. spec/services-http.md sections 1.1, 1.5 and 1.6. Used on the service's loop.
+class DmsgPresence;
+
+/// The HTTP side that all HTTP services share: one route table with GET /health, served at `addr`
+/// and on the service's dmsg port; the listener at `metrics_addr` with GET /metrics; callers' real
+/// addresses, access lines and series, and the way down. spec/services-http.md sections 1.1, 1.5,
+/// 1.6 and 11. Used on the service's loop.
 class HttpSurface {
  public:
     struct Options {
@@ -37,8 +42,16 @@ class HttpSurface {
     /// Where the service hangs its routes, before `listen`.
     http::Router& router() noexcept { return router_; }
 
-    /// Binds both listeners and serves. The message of a failure names the key and the address.
+    /// Binds the listeners of `addr` and `metrics_addr` and serves. The message of a failure names
+    /// the key and the address.
     Result<> listen();
+
+    /// Binds the one of `metrics_addr` alone: mode dmsg.
+    Result<> listen_metrics();
+
+    /// Serves the same routes on the presence's dmsg port; /health names its address and servers
+    /// from now on. `presence` lives until `stop` has returned.
+    Result<> listen_dmsg(DmsgPresence& presence);
 
     /// The bound address; what was asked for before `listen`.
     net::Address address() const;
@@ -51,7 +64,7 @@ class HttpSurface {
     /// Ends everything; the names of what had not ended at `deadline`.
     Task<std::vector<std::string>> stop(SteadyTime deadline);
 
-    /// Check "http": pass while the listener serves.
+    /// Check "http": pass while the listener serves. Not for mode dmsg.
     framework::Check check() const;
 
  private:
@@ -63,16 +76,32 @@ class HttpSurface {
     framework::ServiceHost& host_;
     net::Context context_;
     Options options_;
+    WallTime started_at_;
     std::shared_ptr<const std::string> health_body_;
     Gauge& ongoing_;
     bool serving_ = false;
     http::Router router_;
     http::Router metrics_router_;
     http::Server server_;
+    http::Server dmsg_server_;
     http::Server metrics_server_;
 };
 
+/// What GET /health says of a service's dmsg side; nothing where `address` is empty.
+struct DmsgHealth {
+    /// "KEY:PORT"
+    std::string address;
+    /// Those it has a session with; left out while there are none.
+    std::vector<crypto::PublicKey> servers;
+};
+
 /// The body of GET /health: members in the listed order, HTML characters escaped, no newline.
-std::string health_body(std::string_view service_name, WallTime started_at);
+std::string health_body(
+    std::string_view service_name, WallTime started_at, const DmsgHealth& dmsg = {}
+);
+
+/// The key of a caller that came over dmsg, proven by its handshake; nothing for all others, whose
+/// `remote` has an IP as its host.
+std::optional<crypto::PublicKey> dmsg_caller(const http::Request& request);
 
 }  // namespace skywire::services

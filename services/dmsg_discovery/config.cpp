@@ -43,6 +43,7 @@ framework::FieldTable config_fields() {
 
 void check_config(const Block& block, framework::Problems& problems) {
     services::check_common(block, problems);
+    services::check_dmsg(block, problems);
     if (services::mode_of(block) == services::Mode::dmsg) {
         problems.push_back(block.problem(
             "mode",
@@ -62,6 +63,13 @@ Config read_config(const Block& block) {
     Config config;
     config.common = services::common_config(block);
     config.store = services::store_config(block);
+    config.dmsg = services::dmsg_config(block, config.common);
+    if (config.dmsg) {
+        for (dmsg::Entry& entry : services::server_entries(block, "dmsg_servers"))
+            config.dmsg->servers.push_back(std::move(entry));
+        if (const std::string type = block.text("dmsg_server_type"); !type.empty())
+            config.dmsg->server_type = type;
+    }
     config.auth_passphrase = block.text("auth_passphrase");
     for (const auto& key : block.public_keys("official_servers"))
         if (!key.is_null()) config.official_servers.insert(key);

@@ -4,8 +4,10 @@
 #include "framework/schema.hpp"
 #include "framework/service_type.hpp"
 #include "services/common/common_fields.hpp"
+#include "services/common/dmsg_presence.hpp"
 #include "services/common/service_store.hpp"
 
+#include <optional>
 #include <set>
 #include <string>
 
@@ -15,6 +17,8 @@ namespace skywire::discovery {
 struct Config {
     services::CommonConfig common;
     services::StoreConfig store;
+    /// Nothing without a secret key.
+    std::optional<services::DmsgConfig> dmsg;
     /// A server that registers with this text as its serverType is official.
     std::string auth_passphrase;
     /// Servers that are official whatever they send.

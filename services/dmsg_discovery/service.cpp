@@ -1,10 +1,13 @@
 #include "services/dmsg_discovery/service.hpp"
 
+#include "net/deadline.hpp"
 #include "net/scope.hpp"
 #include "net/timer.hpp"
+#include "services/common/dmsg_presence.hpp"
 #include "services/common/http_surface.hpp"
 #include "services/dmsg_discovery/config.hpp"
 #include "services/dmsg_discovery/discovery.hpp"
+#include "services/dmsg_discovery/own_discovery.hpp"
 #include "services/dmsg_discovery/routes.hpp"
 
 #include <memory>
@@ -13,7 +16,10 @@ namespace skywire::services {
 namespace {
 
 constexpr std::string_view kHttp = "http";
+constexpr std::string_view kDmsg = "dmsg";
 constexpr std::chrono::seconds kSweepInterval{10};
+/// What a start gives the first session with a server that is there, before it goes on without.
+constexpr std::chrono::seconds kFirstSession{5};
 /// An entry of a client fits into one packet as it is; lists gain from compression.
 constexpr std::size_t kGzipFromBytes = 1400;
 
@@ -51,6 +57,12 @@ struct Running {
               [this](const Error& error) { store_failed(error); }
           ),
           surface(host, surface_options(config)),
+          presence(
+              config.dmsg ? std::make_unique<DmsgPresence>(
+                                host, *config.dmsg, discovery::make_own_discovery(discovery)
+                            )
+                          : nullptr
+          ),
           servers(
               context.metrics.gauge("dmsg_discovery_servers_count", "dmsg-servers with an entry.")
           ),
@@ -83,11 +95,19 @@ struct Running {
         }
     }
 
+    /// Says when the first session is there, however late.
+    Task<> announce_dmsg(framework::ServiceHost& host) {
+        const auto ready = co_await presence->client().wait_ready();
+        if (ready) host.reached(kDmsg);
+    }
+
     net::Context context;
     ServiceStore& store;
     discovery::Discovery discovery;
     discovery::Routes routes;
     HttpSurface surface;
+    /// Null without a key.
+    std::unique_ptr<DmsgPresence> presence;
     Gauge& servers;
     Gauge& clients;
     net::Scope scope;
@@ -101,8 +121,6 @@ class DmsgDiscovery final : public framework::Service {
         const net::Context& context = host.context();
         if (config_.load_testing)
             log::warn(context.logger, "load_testing", log::kv("signatures", "not checked"));
-        if (config_.common.mode == Mode::dual)
-            log::info(context.logger, "mode.dual", log::kv("served", "http alone"));
         store_ = std::make_unique<ServiceStore>(host, config_.store);
         const auto opened = co_await store_->open();
         if (!opened) co_return opened.error();
@@ -112,6 +130,7 @@ class DmsgDiscovery final : public framework::Service {
         running.scope.spawn("sweep", [&running] { return running.sweep(); });
         running.scope.spawn("store watch", [&running] { return running.store.watch(); });
         host.reached(kHttp);
+        if (running.presence) co_return co_await start_dmsg(host, running);
         co_return Result<>();
     }
 
@@ -123,6 +142,10 @@ class DmsgDiscovery final : public framework::Service {
         std::vector<std::string> late;
         if (running_) {
             late = co_await running_->surface.stop(deadline);
+            if (running_->presence) {
+                for (std::string& name : co_await running_->presence->stop(deadline))
+                    late.push_back("dmsg " + name);
+            }
             Clock& clock = running_->context.clock;
             for (std::string& name : co_await running_->scope.close(clock, clock.now(), deadline))
                 late.push_back(std::move(name));
@@ -138,10 +161,33 @@ class DmsgDiscovery final : public framework::Service {
         if (!running_) return report;
         report.checks.push_back(running_->surface.check());
         report.checks.push_back(store_->check());
+        if (running_->presence) report.checks.push_back(running_->presence->check());
         return report;
     }
 
  private:
+    /// The servers register over HTTP first: only then is there somebody to connect to. A
+    /// deployment without a server of its own does not wait for one.
+    Task<Result<>> start_dmsg(framework::ServiceHost& host, Running& running) {
+        if (config_.common.mode != Mode::http) {
+            if (const auto bound = running.surface.listen_dmsg(*running.presence); !bound)
+                co_return bound.error();
+        }
+        const auto opened = co_await host.wait_for_upstreams_of(std::string(kDmsg));
+        if (!opened) co_return opened.error();
+        dmsg::Client& client = running.presence->client();
+        client.start();
+        running.scope.spawn("dmsg", [&running, &host] { return running.announce_dmsg(host); });
+        const auto servers = co_await running.discovery.all_servers();
+        if (servers && !servers->empty()) {
+            Clock& clock = running.context.clock;
+            // Without a session the discovery serves HTTP all the same, and says so in its health.
+            (void
+            )co_await net::with_deadline(clock, clock.now() + kFirstSession, client.wait_ready());
+        }
+        co_return Result<>();
+    }
+
     discovery::Config config_;
     std::unique_ptr<ServiceStore> store_;
     /// Uses the store.
@@ -153,9 +199,12 @@ class DmsgDiscovery final : public framework::Service {
 framework::ServiceType dmsg_discovery_type() {
     framework::ServiceType type;
     type.name = "dmsg-discovery";
-    type.summary = "where dmsg clients and servers say how they are reached (HTTP)";
+    type.summary = "where dmsg clients and servers say how they are reached";
     type.fields = discovery::config_fields();
-    type.milestones = {std::string(kHttp)};
+    type.milestones = {std::string(kHttp), std::string(kDmsg)};
+    type.edges = {
+        {.gate = std::string(kDmsg), .upstream_type = "dmsg-server", .milestone = "registered"}
+    };
     type.check = discovery::check_config;
     type.facts = [](const framework::Block& block) {
         return common_facts(block, "dmsg-discovery");
