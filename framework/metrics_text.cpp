@@ -1,5 +1,7 @@
 #include "framework/metrics_text.hpp"
 
+#include "net/scope.hpp"
+
 #include <algorithm>
 #include <ctime>
 #include <filesystem>
@@ -164,6 +166,10 @@ void add_process(std::vector<MetricFamily>& families) {
         "Open file descriptors",
         MetricType::Gauge,
         static_cast<double>(open_files()));
+    add("process_coroutines",
+        "Coroutines that run in scopes",
+        MetricType::Gauge,
+        static_cast<double>(net::Scope::process_size()));
     rlimit limit{};
     getrlimit(RLIMIT_NOFILE, &limit);
     add("process_max_fds",

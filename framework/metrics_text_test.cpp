@@ -91,6 +91,7 @@ TEST_CASE("metrics text: the process's own series are there and plausible") {
     CHECK(values.at("process_virtual_memory_bytes") >= values.at("process_resident_memory_bytes"));
     CHECK(values.at("process_open_fds") >= 1);
     CHECK(values.contains("process_max_fds"));
+    CHECK(values.contains("process_coroutines"));
     CHECK(values.at("process_threads") >= 1);
     CHECK(values.at("process_start_time_seconds") > 1e9);
     CHECK(types.at("process_cpu_seconds_total") == "counter");

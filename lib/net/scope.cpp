@@ -6,6 +6,7 @@
 #include "net/timer.hpp"
 
 #include <algorithm>
+#include <atomic>
 
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/cancellation_signal.hpp>
@@ -13,8 +14,22 @@
 #include <boost/asio/dispatch.hpp>
 
 namespace skywire::net {
+namespace {
+
+std::atomic<std::size_t> running_in_process{0};
+
+}  // namespace
+
+std::size_t Scope::process_size() noexcept {
+    return running_in_process.load(std::memory_order_relaxed);
+}
 
 struct Scope::Entry {
+    Entry() { running_in_process.fetch_add(1, std::memory_order_relaxed); }
+    ~Entry() { running_in_process.fetch_sub(1, std::memory_order_relaxed); }
+    Entry(const Entry&) = delete;
+    Entry& operator=(const Entry&) = delete;
+
     std::string name;
     std::function<Task<>()> work;
     Ending ending;

@@ -57,6 +57,9 @@ class Scope {
     Task<std::vector<std::string>> close(Clock& clock, SteadyTime grace, SteadyTime deadline);
 
     std::size_t size() const noexcept { return running_.size(); }
+    /// What runs in all scopes of the process; any thread may ask. A figure that only rises is a
+    /// leak.
+    static std::size_t process_size() noexcept;
     bool closing() const noexcept { return closing_; }
 
     /// Waits until nothing runs any more, without ending anything. Cancelled: returns early.

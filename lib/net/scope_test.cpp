@@ -46,10 +46,12 @@ TEST_CASE_METHOD(Fixture, "scope: the callable lives as long as its coroutine") 
     loop.settle();
     CHECK(token.use_count() == 2);
     CHECK(scope.size() == 1);
+    CHECK(Scope::process_size() == 1);
     event.notify();
     loop.settle();
     CHECK(seen == 7);
     CHECK(scope.size() == 0);
+    CHECK(Scope::process_size() == 0);
     CHECK(token.use_count() == 1);
 }
 
