@@ -31,12 +31,15 @@ struct CoreOptions {
     Duration ping_after{std::chrono::seconds(5)};
     /// Nothing received for this long after our ping: errc::peer_silent.
     Duration ping_timeout{std::chrono::seconds(10)};
-    /// A keep-alive that a Go peer expects whatever it received: yamux every 30 s, smux every 10 s.
+    /// A keep-alive that a Go peer expects whatever it received: yamux every 30 s; smux every 10 s,
+    /// which is the most it takes from here.
     Duration keep_alive{std::chrono::seconds(30)};
     /// Our SYN without the peer's ACK (yamux): errc::open_timed_out ends the session.
     Duration open_timeout{std::chrono::seconds(20)};
     /// Our FIN without the peer's: the stream is reset.
     Duration close_timeout{std::chrono::seconds(30)};
+    /// The number of our first stream, of our role's parity; 0: where the protocol begins.
+    StreamId first_id = 0;
 };
 
 /// What the peer did. Called inside Core::on_bytes and on_time, in order of arrival; the callee may
@@ -46,16 +49,22 @@ class CoreEvents {
     virtual ~CoreEvents() = default;
     /// The peer opened a stream; `accept` or `reset` follows, now or later.
     virtual void on_stream(StreamId id) = 0;
-    /// Payload in order; the view is a part of on_bytes's input. Answered in time by `consumed`.
+    /// A stream of the peer's was refused: there are `streams_max`, or we have gone away. Its
+    /// number names nothing.
+    virtual void on_refused(StreamId) {}
+    /// Payload in order, never empty; a frame may come in several pieces. The view is a part of
+    /// on_bytes's input. Answered in time by `consumed`.
     virtual void on_data(StreamId id, ByteSpan payload) = 0;
     /// `sendable` has risen from zero.
     virtual void on_sendable(StreamId id) = 0;
-    /// The peer accepted our stream (yamux; with smux right after `open`).
+    /// The peer accepted our stream (yamux; smux does not tell).
     virtual void on_accepted(StreamId id) = 0;
-    /// The peer will send no more.
+    /// The peer will send no more. After our `close` the stream is gone with this (and with our
+    /// `close`, if that comes second); its id may come again then, as another stream's.
     virtual void on_finished(StreamId id) = 0;
     /// The stream is gone, without `close` of ours or the rest of what was under way: reset by the
-    /// peer, or our close timed out. The id is not used any more.
+    /// peer (errc::reset), or the peer did not finish in time after our close
+    /// (errc::close_timed_out). Our own `reset` is not echoed.
     virtual void on_reset(StreamId id, errc reason) = 0;
     /// An answer to our `ping`, after this long.
     virtual void on_pong(Duration round_trip) = 0;
@@ -63,7 +72,7 @@ class CoreEvents {
     virtual void on_go_away() = 0;
 };
 
-/// Where a core puts its frames, in the order in which they must be sent.
+/// Where a core puts its frames, in the order in which they must be sent. Does not call the core.
 class CoreOutput {
  public:
     virtual ~CoreOutput() = default;
@@ -75,27 +84,33 @@ class Core {
     virtual ~Core() = default;
 
     /// Takes what was read, any cut of it. An error ends the session: send what is in the output
-    /// (a go-away), then close.
+    /// (a go-away), then close; every later call of this and of on_time answers the same error.
+    /// errc::bad_frame, bad_stream_id, window_exceeded, frame_too_long, peer_error.
     [[nodiscard]] virtual Result<> on_bytes(ByteSpan bytes, SteadyTime now, CoreEvents& events) = 0;
-    /// Pings and time limits; call at next_time() or a little later. An error ends the session.
+    /// Pings and time limits; call at next_time() or a little later. An error ends the session:
+    /// errc::peer_silent, open_timed_out.
     [[nodiscard]] virtual Result<> on_time(SteadyTime now, CoreEvents& events) = 0;
-    /// When on_time has something to do.
+    /// When on_time may have something to do; earlier than that it has not.
     virtual SteadyTime next_time() const noexcept = 0;
 
     /// Opens a stream. errc::too_many_streams, going_away, ids_exhausted.
     virtual Result<StreamId> open(SteadyTime now) = 0;
-    /// Accepts the peer's stream.
+    /// Accepts the peer's stream. Our first data and our `close` do it too.
     virtual void accept(StreamId id) = 0;
     /// How much payload may be sent now in one frame; 0 for an unknown or closed stream.
     virtual std::size_t sendable(StreamId id) const noexcept = 0;
     /// Puts the header of a frame with this much payload (at most `sendable`) into the output; the
     /// payload follows it at once.
     virtual void begin_data(StreamId id, std::size_t payload_bytes) = 0;
-    /// The application has taken this much; the peer gets its window back in time.
+    /// The application has taken this much of what on_data brought; the peer gets its window back
+    /// in time. No effect on a stream that is closed or gone.
     virtual void consumed(StreamId id, std::size_t bytes) = 0;
-    /// Ends our direction (FIN), once. What the peer still sends is discarded.
+    /// Ends our direction (FIN), once. What the peer still sends is discarded, and its window is
+    /// given back, also for what was not yet consumed. A Go peer of smux has closed both
+    /// directions when it finishes: it takes nothing more, and gives no window.
     virtual void close(StreamId id, SteadyTime now) = 0;
-    /// Ends both directions at once.
+    /// Ends both directions at once and forgets the stream (smux has a FIN for it only: the peer
+    /// cannot tell it from `close`).
     virtual void reset(StreamId id) = 0;
     /// Asks for an answer (yamux; smux has none and sends a NOP): on_pong.
     virtual void ping(SteadyTime now) = 0;
@@ -103,6 +118,7 @@ class Core {
     /// and its next streams are refused).
     virtual void go_away() = 0;
 
+    /// Both sides' streams that are not gone, accepted or not.
     virtual std::size_t streams() const noexcept = 0;
 };
 

@@ -13,7 +13,7 @@ struct Category final : boost::system::error_category {
             case errc::ok:
                 return "success";
             case errc::bad_frame:
-                return "a frame of another version or an unknown type";
+                return "a frame of another version, of an unknown type or with impossible content";
             case errc::bad_stream_id:
                 return "a stream id that is in use or belongs to the other side's numbers";
             case errc::window_exceeded:
@@ -40,6 +40,9 @@ struct Category final : boost::system::error_category {
                 return "our output has not been taken by the peer in time";
             case errc::ids_exhausted:
                 return "all stream ids are used up";
+            case errc::close_timed_out:
+                return "the peer did not end its direction of the stream in time after we had "
+                       "ended ours";
         }
         return "unknown error " + std::to_string(value);
     }
@@ -86,6 +89,8 @@ std::string_view reason(errc code) noexcept {
             return "write_timed_out";
         case errc::ids_exhausted:
             return "ids_exhausted";
+        case errc::close_timed_out:
+            return "close_timed_out";
     }
     return "unknown";
 }

@@ -10,7 +10,7 @@ namespace skywire::mux {
 /// Why a session or a stream of a multiplexer ended, or was not begun.
 enum class errc {
     ok = 0,
-    /// A frame of another version or an unknown type.
+    /// A frame of another version, of an unknown type or with impossible content.
     bad_frame,
     /// A stream id that is in use or belongs to the other side's numbers.
     bad_stream_id,
@@ -36,6 +36,8 @@ enum class errc {
     write_timed_out,
     /// All stream ids are used up.
     ids_exhausted,
+    /// The peer did not end its direction of a stream in time after we had ended ours.
+    close_timed_out,
 };
 
 const boost::system::error_category& mux_category() noexcept;
