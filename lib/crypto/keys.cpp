@@ -99,11 +99,31 @@ KeyPair deterministic_key_pair(std::string_view seed) {
 }
 
 Result<Digest> ecdh(const SecretKey& ours, const PublicKey& theirs) {
+    const auto point = CurvePoint::from_key(theirs);
+    if (!point) return point.error();
+    return ecdh(ours, *point);
+}
+
+Result<CurvePoint> CurvePoint::from_bytes(ByteSpan bytes) {
+    if (bytes.size() != PublicKey::kSize) return Error(errc::invalid_public_key_length);
     secp256k1_pubkey point;
-    const ByteSpan bytes = theirs.bytes();
     if (secp256k1_ec_pubkey_parse(curve(), &point, raw(bytes), bytes.size()) != 1) {
         return Error(errc::invalid_public_key);
     }
+    CurvePoint read;
+    read.key_ = PublicKeyAccess::make(point);
+    static_assert(sizeof point == sizeof read.point_);
+    std::memcpy(read.point_.data(), &point, sizeof point);
+    return read;
+}
+
+Result<CurvePoint> CurvePoint::from_key(const PublicKey& key) {
+    return from_bytes(key.bytes());
+}
+
+Digest ecdh(const SecretKey& ours, const CurvePoint& theirs) {
+    secp256k1_pubkey point;
+    std::memcpy(&point, theirs.point_.data(), sizeof point);
     Digest shared;
     SKY_ASSERT(
         secp256k1_ecdh(

@@ -109,6 +109,29 @@ KeyPair deterministic_key_pair(std::string_view seed);
 /// errc::invalid_public_key.
 Result<Digest> ecdh(const SecretKey& ours, const PublicKey& theirs);
 
+/// A public key and its point as the curve's library computes with it. Reading a key costs a square
+/// root (5 us); who multiplies a key more than once reads it once.
+class CurvePoint {
+ public:
+    /// As PublicKey::from_bytes.
+    static Result<CurvePoint> from_bytes(ByteSpan bytes);
+    /// errc::invalid_public_key for the null key.
+    static Result<CurvePoint> from_key(const PublicKey& key);
+
+    const PublicKey& key() const noexcept { return key_; }
+
+ private:
+    friend Digest ecdh(const SecretKey& ours, const CurvePoint& theirs);
+
+    CurvePoint() noexcept = default;
+
+    PublicKey key_;
+    std::array<std::byte, 64> point_{};
+};
+
+/// The same value.
+Digest ecdh(const SecretKey& ours, const CurvePoint& theirs);
+
 }  // namespace skywire::crypto
 
 template <>

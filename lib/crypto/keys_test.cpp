@@ -106,6 +106,8 @@ TEST_CASE("keys: the null key is zeros, smaller than any other, and no party to 
     SeededRandom random(1);
     const auto pair = crypto::generate_key_pair(random);
     CHECK(error_of(crypto::ecdh(pair.secret_key, null)) == "Invalid public key");
+    CHECK(error_of(crypto::CurvePoint::from_key(null)) == "Invalid public key");
+    CHECK(error_of(crypto::CurvePoint::from_bytes({})) == "Invalid public key length");
 }
 
 TEST_CASE("keys: order, hash and text agree") {
@@ -160,6 +162,9 @@ TEST_CASE("ecdh: cases of the vectors, both parties agree") {
         if (const json::value* secret_b = each.as_object().if_contains("seckey_b")) {
             const auto theirs = SecretKey::from_text(secret_b->as_string()).value();
             CHECK(crypto::ecdh(theirs, public_a).value() == shared);
+            const auto point = crypto::CurvePoint::from_bytes(public_a.bytes()).value();
+            CHECK(point.key() == public_a);
+            CHECK(crypto::ecdh(theirs, point) == shared);
         }
     }
     SeededRandom random(4);

@@ -7,6 +7,7 @@
 #include "noise/error.hpp"
 
 #include <array>
+#include <cstddef>
 #include <memory>
 #include <optional>
 
@@ -24,6 +25,10 @@ enum class Pattern {
 };
 
 enum class Role { initiator, responder };
+
+/// Longer messages are neither written nor read: the Noise text's own limit. Frames of the network
+/// hold less (kFrameLengthMax of record.hpp).
+inline constexpr std::size_t kMessageSizeMax = 65535;
 
 /// A 32-byte cipher key, overwritten when it dies.
 class CipherKey {
@@ -50,8 +55,8 @@ struct TransportKeys {
 /// is over.
 class Handshake {
  public:
-    /// XK initiators and both sides of KK know `remote` (not null); everybody else leaves it out.
-    /// errc::missing_key where it is needed and absent.
+    /// XK initiators and both sides of KK know `remote` (not null); everybody else leaves it out
+    /// and compares `remote()` afterwards. errc::missing_key where it is needed and absent.
     static Result<Handshake> make(
         Pattern pattern,
         Role role,
@@ -62,12 +67,13 @@ class Handshake {
     Handshake(Handshake&&) noexcept;
     Handshake& operator=(Handshake&&) noexcept;
 
-    /// The next message of ours; the payload is empty in the network. errc::wrong_turn.
+    /// The next message of ours; the payload is empty in the network. errc::wrong_turn,
+    /// frame_too_long.
     Result<Bytes> write_message(Random& random, ByteSpan payload = {});
 
     /// Reads the peer's next message; its payload, which is tolerated whatever it is (an offer of
     /// the post-quantum hybrid is declined by ignoring it: section 15). errc::wrong_turn,
-    /// short_message, invalid_point, not_authentic.
+    /// short_message, frame_too_long, invalid_point, not_authentic.
     Result<Bytes> read_message(ByteSpan message);
 
     /// True once the last message has passed.
@@ -75,12 +81,12 @@ class Handshake {
     /// True where the next message is ours.
     bool writes_next() const noexcept;
 
-    /// The peer's long-lived key; null until it is known.
+    /// The peer's long-lived key; null until a message has proven it, and after a failure.
     const crypto::PublicKey& remote() const noexcept;
 
     /// Of a finished handshake.
     TransportKeys keys() const;
-    /// The hash of all that was said.
+    /// The hash of all that was said so far.
     const crypto::Digest& hash() const noexcept;
 
  private:

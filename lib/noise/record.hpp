@@ -24,17 +24,19 @@ inline constexpr std::size_t kFramePlaintextMax = kFrameLengthMax - kRecordOverh
 /// Seals stream data under one key; holds a cipher context (about 1 kB).
 class RecordSealer {
  public:
-    explicit RecordSealer(const CipherKey& key);
+    /// `first_nonce` is 1 in the network; tests start elsewhere.
+    explicit RecordSealer(const CipherKey& key, std::uint64_t first_nonce = 1);
     ~RecordSealer();
     RecordSealer(RecordSealer&&) noexcept;
     RecordSealer& operator=(RecordSealer&&) noexcept;
 
     /// The record of `plaintext` into `into`, which has exactly plaintext.size() + kRecordOverhead
-    /// bytes and does not overlap it. errc::nonces_exhausted.
+    /// bytes and does not overlap it, or holds it already where it goes, behind the nonce (sealing
+    /// in place). errc::nonces_exhausted.
     [[nodiscard]] Result<> seal(ByteSpan plaintext, std::span<std::byte> into);
 
     /// As many frames as `plaintext` needs (pieces of kFramePlaintextMax) into `into`; the bytes
-    /// written: sealed_frames_size(plaintext.size()).
+    /// written: sealed_frames_size(plaintext.size()). errc::nonces_exhausted, and then none is.
     [[nodiscard]] Result<std::size_t> seal_frames(ByteSpan plaintext, std::span<std::byte> into);
     static std::size_t sealed_frames_size(std::size_t plaintext_size) noexcept;
 
@@ -44,7 +46,7 @@ class RecordSealer {
 };
 
 /// Opens stream data: each nonce must be above the last one seen, gaps are allowed, and the last
-/// one seen moves before decryption. After an error the stream is over.
+/// one seen moves before decryption. After an error the stream is over: the error repeats.
 class RecordOpener {
  public:
     explicit RecordOpener(const CipherKey& key);
@@ -67,7 +69,8 @@ class RecordOpener {
 /// context is held: an idle session costs its keys, counters and window.
 class ObjectBox {
  public:
-    explicit ObjectBox(const TransportKeys& keys);
+    /// `first_nonce` is 1 in the network; tests start elsewhere.
+    explicit ObjectBox(const TransportKeys& keys, std::uint64_t first_nonce = 1);
 
     /// errc::nonces_exhausted.
     Result<Bytes> seal(ByteSpan plaintext);
@@ -76,9 +79,18 @@ class ObjectBox {
 
  private:
     static constexpr std::size_t kWindow = 1024;
+
+    bool is_fresh(std::uint64_t nonce) const noexcept;
+    void remember(std::uint64_t nonce) noexcept;
+    std::uint64_t word_of(std::uint64_t nonce) const noexcept {
+        return seen_[nonce % kWindow / 64];
+    }
+    std::uint64_t& word_of(std::uint64_t nonce) noexcept { return seen_[nonce % kWindow / 64]; }
+
     TransportKeys keys_;
-    std::uint64_t next_ = 1;
+    std::uint64_t next_;
     std::uint64_t highest_ = 0;
+    /// One bit a nonce, at its number modulo the window.
     std::array<std::uint64_t, kWindow / 64> seen_{};
 };
 
