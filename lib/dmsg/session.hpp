@@ -71,6 +71,8 @@ class Session final : private mux::Session::Owner {
     void on_go_away() override;
     void on_end(const Error& reason) override;
 
+    Result<SignedObject> open(ByteSpan record);
+
     net::Context context_;
     Owner& owner_;
     crypto::PublicKey remote_;
