@@ -15,34 +15,49 @@ namespace skywire::mux {
 class Stream;
 
 /// Drives a core over a net::Stream: one loop, one carrier, many streams. An idle session holds no
-/// buffer and runs one coroutine.
+/// buffer and runs one coroutine, the reader; a writer is there from the first output until two
+/// ticks after the last.
 ///
 /// Reading stops while more than `output_max` of our answers wait to be written, so that a peer
-/// that asks without reading is pushed back. Streams with data to send take turns of one chunk.
+/// that asks without reading is pushed back. Streams with data to send take turns of one chunk;
+/// they are asked for it when the carrier is about to take it, so that what waits is joined under
+/// one header. Streams alone fill half of `output_max`: the rest is for answers.
+///
+/// The owner and observers are called from the session's own coroutines or posted handlers, never
+/// from within a call of theirs; they may call anything of any session and stream of the loop.
 class Session {
  public:
     struct Options {
         CoreOptions core;
         /// Unset: whatever the peer's first byte says; until then `decide` or the first `open`
-        /// settles it (yamux).
+        /// settles it (yamux). A peer that says nothing is given a keep-alive's time and the
+        /// ping's: a Go client without work to do speaks with its first keep-alive.
         std::optional<Protocol> protocol = Protocol::yamux;
         /// Bytes of frames and payload queued for the carrier.
         std::size_t output_max = 256 * 1024;
-        /// For one write to be taken by the peer: errc::write_timed_out.
+        /// For one write (up to about half of output_max) to be taken by the peer:
+        /// errc::write_timed_out.
         Duration write_timeout{std::chrono::seconds(10)};
         /// Bytes read before the session began.
         Bytes surplus;
     };
 
-    /// What the session tells its owner; called on its loop, never after `close` has returned.
+    /// What the session tells its owner; called on its loop, never after `close` has returned, and
+    /// never within the constructor.
     class Owner {
      public:
         virtual ~Owner() = default;
         /// The peer opened a stream; it is accepted where it is kept, reset where it is dropped.
         virtual void on_stream(std::unique_ptr<Stream> stream) = 0;
+        /// So many of the peer's streams were refused: there are `streams_max`, or we have gone
+        /// away.
+        virtual void on_refused(std::size_t /*streams*/) {}
         /// The peer takes no more streams.
         virtual void on_go_away() {}
-        /// The session has ended, once; its streams fail with errc::session_ended.
+        /// The session has ended and the carrier is closed, once; its streams fail with
+        /// errc::session_ended. `reason`: what the core said, the carrier's own error, what `abort`
+        /// was given, closed (skywire::errc) where the peer has closed the connection or the owner
+        /// the session, write_timed_out, bad_frame for a first byte of no protocol.
         virtual void on_end(const Error& reason) = 0;
     };
 
@@ -67,17 +82,20 @@ class Session {
     /// Unset until it is known.
     std::optional<Protocol> protocol() const noexcept;
 
-    /// Round trip of a yamux ping. errc::session_ended, peer_silent.
+    /// Round trip of a yamux ping. errc::session_ended, peer_silent; cancelled (skywire::errc)
+    /// where the caller was, unsupported where the protocol is another or not known yet.
     Task<Result<Duration>> ping();
     /// Opens and accepts no more streams and tells the peer so.
     void go_away();
 
-    /// Time limits and pings: the owner calls this for all its sessions every 250 ms or so.
+    /// Time limits and pings: the owner calls this for all its sessions every 250 ms or so. What
+    /// comes of it is told later.
     void tick(SteadyTime now);
 
     /// Ends the session at once; on_end follows where it has not come.
     void abort(const Error& reason) noexcept;
-    /// Ends it and waits for what runs.
+    /// Ends it at once, with what is in the output, and waits for what runs. Is itself not to be
+    /// cancelled.
     Task<> close();
 
     bool ended() const noexcept;
@@ -93,8 +111,10 @@ class Session {
 };
 
 /// One stream of a session, in two ways of use: as a net::Stream by coroutines, or by reference
-/// with an observer (relays), never both at a time. Used on the session's loop. Dropping it resets
-/// it unless both sides have ended.
+/// with an observer (relays), never both at a time. Used on the session's loop. It may outlive the
+/// session. What was received before a reset or the session's end can still be taken; then comes
+/// the error, or the end where the peer had finished. Dropping it resets it unless `close` was
+/// called.
 class Stream final : public net::Stream {
  public:
     ~Stream() override;
@@ -103,10 +123,15 @@ class Stream final : public net::Stream {
 
     StreamId id() const noexcept;
 
-    // As a net::Stream: `read_some` gives back window as it copies; 0 is the peer's FIN. `close`
-    // sends what is queued, then FIN, and refuses further use.
+    // As a net::Stream: `read_some` gives back window as it copies; 0 is the peer's FIN. A write
+    // ends when all of it is on the carrier's queue; one that is cancelled or cut off by `close`
+    // resets the stream. `close` sends what is queued (for CoreOptions::close_timeout at most),
+    // then FIN, discards what was not read and refuses further use. Errors: errc::reset,
+    // session_ended; closed and cancelled (skywire::errc).
     Task<Result<std::size_t>> read_some(std::span<std::byte> into) override;
     Task<Result<>> write(ByteSpan head, ByteSpan tail = {}) override;
+    Task<Result<>> write_all(std::span<const ByteSpan> parts) override;
+    Task<Result<>> wait_readable() override;
     void close() noexcept override;
     const net::Address& local() const noexcept override;
     const net::Address& remote() const noexcept override;
@@ -125,10 +150,12 @@ class Stream final : public net::Stream {
         virtual void on_readable() = 0;
         /// That much of what was pushed is on the carrier's queue.
         virtual void on_taken(std::size_t bytes) = 0;
-        /// Gone: reset, or the session ended. Comes once, and nothing after it.
+        /// Gone: reset, or the session ended. Comes once, and nothing after it. Not for a `reset`
+        /// or `close` of our own: after these nobody is told anything.
         virtual void on_lost(const Error& reason) = 0;
     };
-    /// `observer` is told from now on, null: nobody. It outlives the stream or is taken away.
+    /// `observer` is told from now on, and of what is there already; null: nobody. It outlives the
+    /// stream or is taken away.
     void observe(Observer* observer);
     /// What has arrived and was not taken.
     std::size_t received() const noexcept;
@@ -137,7 +164,8 @@ class Stream final : public net::Stream {
     void consumed(std::size_t bytes);
     /// The peer's FIN came and everything before it is taken.
     bool finished() const noexcept;
-    /// Queues bytes for sending: whoever pushes bounds them by waiting for on_taken.
+    /// Queues bytes for sending: whoever pushes bounds them by waiting for on_taken. Dropped where
+    /// the stream is gone.
     void push(ByteQueue bytes);
     /// Ends both directions at once (RST); errors of the other side: errc::reset.
     void reset() noexcept;

@@ -2,9 +2,8 @@
 
 #include "base/bytes.hpp"
 
-#include <atomic>
 #include <cstddef>
-#include <deque>
+#include <cstdint>
 #include <span>
 #include <utility>
 #include <vector>
@@ -19,7 +18,8 @@ inline constexpr std::size_t kChunkBytes = 64 * 1024;
 class Slice;
 
 /// Memory that is being filled; slices of it share it and free it with the last of them.
-/// References may be dropped on any thread.
+/// References may be dropped on any thread. Not initialised; each thread keeps a few free chunks of
+/// kChunkBytes for its next ones.
 class Chunk {
  public:
     explicit Chunk(std::size_t capacity = kChunkBytes);
@@ -30,6 +30,8 @@ class Chunk {
     std::span<std::byte> bytes() noexcept;
     /// A part of it; the part must not be written to any more.
     Slice slice(std::size_t offset, std::size_t size) const;
+    /// No slice of it is left: all of it may be written to again.
+    bool unique() const noexcept;
 
     struct Block;
 
@@ -60,19 +62,29 @@ class Slice {
 
  private:
     friend class Chunk;
+    friend class ByteQueue;
     Slice(Chunk::Block* block, ByteSpan bytes) noexcept;
 
     Chunk::Block* block_ = nullptr;
     ByteSpan bytes_;
 };
 
-/// A queue of bytes in slices. Small pieces are copied together, so that what is queued never
-/// keeps more than about twice its size alive; large ones are kept as they are. Empty, it owns no
-/// memory.
+/// A queue of bytes in slices. Pieces of some hundred bytes are copied together, larger ones are
+/// only referred to, so that what is forwarded at once is never copied. What is to stay for a while
+/// is made small by `compact`; without it a queue may keep a few chunks more alive than that.
+/// Empty, it owns no memory.
 class ByteQueue {
  public:
+    ByteQueue() = default;
+    ~ByteQueue() = default;
+    ByteQueue(const ByteQueue& other);
+    ByteQueue(ByteQueue&& other) noexcept;
+    ByteQueue& operator=(ByteQueue other) noexcept;
+
     std::size_t size() const noexcept { return size_; }
     bool empty() const noexcept { return size_ == 0; }
+    /// The memory that its slices keep alive, shared or not.
+    std::size_t pinned() const noexcept { return pinned_; }
 
     void append(ByteSpan copied);
     void append(Slice slice);
@@ -81,19 +93,46 @@ class ByteQueue {
 
     /// Takes at most `count` bytes off the front, as another queue; slices are cut, not copied.
     ByteQueue take(std::size_t count);
+    /// Takes at most `count_max` pieces off the front.
+    ByteQueue take_pieces(std::size_t count_max);
     /// Copies at most into.size() bytes off the front; how many.
     std::size_t read(std::span<std::byte> into) noexcept;
     void remove_prefix(std::size_t count) noexcept;
     void clear() noexcept;
 
+    /// Where more than about twice the bytes queued is kept alive, copies the pieces that are to
+    /// blame. Costs nothing otherwise.
+    void compact();
+
     /// The bytes at the front that lie together.
     ByteSpan front() const noexcept;
     /// Adds the pieces in order to `into`, at most `count_max` of them.
     void gather(std::vector<ByteSpan>& into, std::size_t count_max) const;
+    /// The same into an array; how many.
+    std::size_t gather(std::span<ByteSpan> into) const noexcept;
 
  private:
-    std::deque<Slice> slices_;
+    struct Piece {
+        Slice slice;
+        /// Memory kept alive by this piece; 0 where the piece before it is of the same chunk.
+        std::size_t charge = 0;
+    };
+
+    std::size_t count() const noexcept { return pieces_.size() - first_; }
+    void add(Slice slice, std::size_t charge);
+    /// Drops the piece at the front; what follows it in the same chunk takes over its charge.
+    Piece pop();
+    void start_tail(std::size_t capacity);
+    void release() noexcept;
+
+    /// Those before first_ are taken already.
+    std::vector<Piece> pieces_;
+    std::size_t first_ = 0;
     std::size_t size_ = 0;
+    std::size_t pinned_ = 0;
+    /// Where the next copied bytes go: memory of this queue alone behind tail_used_.
+    Slice tail_;
+    std::size_t tail_used_ = 0;
 };
 
 }  // namespace skywire::mux

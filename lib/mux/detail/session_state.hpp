@@ -3,14 +3,12 @@
 #include "mux/session.hpp"
 #include "net/event.hpp"
 
-#include <array>
-#include <deque>
 #include <unordered_map>
 
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/intrusive/list.hpp>
 
-/// What sessions and their streams share. Both hold it, so either may go first.
+/// What a session and its streams share. Each of them holds it, so either may go first.
 namespace skywire::mux {
 
 /// An Event that costs eight bytes until somebody waits for it.
@@ -28,23 +26,34 @@ class LazyEvent {
     std::unique_ptr<net::Event> event_;
 };
 
-using ListHook = boost::intrusive::list_base_hook<
+using SendingHook = boost::intrusive::list_base_hook<
     boost::intrusive::tag<struct SendingTag>,
     boost::intrusive::link_mode<boost::intrusive::auto_unlink>>;
 using TellingHook = boost::intrusive::list_base_hook<
     boost::intrusive::tag<struct TellingTag>,
     boost::intrusive::link_mode<boost::intrusive::auto_unlink>>;
 
-/// A stream as the session sees it. In Session::State's map while `known`: from its opening until
-/// FIN is sent, or it is reset, or the session ends.
-struct Stream::Impl final : ListHook, TellingHook, std::enable_shared_from_this<Impl> {
+/// A stream as the session sees it. In its map while `known`: until our FIN is sent, or the stream
+/// is reset, or the session ends. What arrived before stays readable afterwards.
+struct Stream::Impl final : SendingHook, TellingHook, std::enable_shared_from_this<Impl> {
     Impl(std::shared_ptr<Session::State> session_in, StreamId id_in)
         : session(std::move(session_in)), id(id_in) {}
 
     std::size_t unsent() const noexcept { return queued.size() + parts_size; }
-    /// What the application may not do any more: null, or why.
+    /// Why the application may not write (and, without more to come, not read).
     std::optional<Error> refusal() const;
-    void notify_all();
+    void notify() {
+        can_read.notify();
+        can_write.notify();
+    }
+    bool something_to_read() const noexcept {
+        return closed || !received.empty() || finished || lost.code();
+    }
+    /// Waits until there is something to read, which an error or the end is too; an error where the
+    /// caller is cancelled first.
+    static Task<Result<>> wait_received(std::shared_ptr<Impl> stream);
+    /// Waits until nothing is unsent; the stream is reset where the caller is cancelled first.
+    static Task<Result<>> wait_sent(std::shared_ptr<Impl> stream);
 
     const std::shared_ptr<Session::State> session;
     const StreamId id;
@@ -54,19 +63,20 @@ struct Stream::Impl final : ListHook, TellingHook, std::enable_shared_from_this<
     ByteQueue queued;
     /// What a waiting write_all still has to send, behind `queued`; copied when its turn comes.
     std::span<const ByteSpan> parts;
+    /// Bytes of parts.front() that are copied already.
     std::size_t part_done = 0;
     std::size_t parts_size = 0;
-    /// Pushed bytes on the carrier's queue of which the observer was not told.
+    /// Pushed bytes that went to the carrier's queue and of which the observer was not told.
     std::size_t taken = 0;
     /// Set where the peer or the session took the stream away.
     Error lost;
     SteadyTime closed_at{};
     bool known = true;
-    bool accepted = false;
     /// The peer's FIN has come.
     bool finished = false;
     /// Ended by its own application.
     bool closed = false;
+    /// The observer is to be told.
     bool readable = false;
     /// A coroutine waits for bytes.
     bool reading = false;
@@ -74,6 +84,9 @@ struct Stream::Impl final : ListHook, TellingHook, std::enable_shared_from_this<
     LazyEvent can_write;
 };
 
+/// Two coroutines at most: the reader, and a writer while there is something to write. Neither
+/// calls into the application from within a call of the application: what is to be told is noted
+/// (telling_, incoming_) and told by `deliver`, from the reader, the writer or a posted handler.
 class Session::State final : public CoreEvents,
                              public CoreOutput,
                              public std::enable_shared_from_this<State> {
@@ -82,7 +95,7 @@ class Session::State final : public CoreEvents,
 
     State(
         const net::Context& context,
-        std::unique_ptr<net::Stream> carrier,
+        std::unique_ptr<net::Stream> carrier_in,
         Options options,
         Owner& owner
     );
@@ -91,29 +104,31 @@ class Session::State final : public CoreEvents,
     State& operator=(const State&) = delete;
 
     void start();
-    void decide(Protocol protocol);
+    void decide(Protocol chosen);
     Result<std::unique_ptr<Stream>> open();
     void go_away();
     void tick(SteadyTime now);
-    /// `farewell`: what is in the output is sent first.
+    /// `farewell`: what is in the output is sent before the carrier is closed.
     void end(Error reason, bool farewell);
     static Task<Result<Duration>> ping(std::shared_ptr<State> state);
     static Task<> close(std::shared_ptr<State> state);
     bool busy() const noexcept { return coroutines_ > 0 || scheduled_ || delivering_; }
 
     // Of streams.
-    /// Something of it may be sendable now.
+    /// Something of it has become sendable, or is to be; a later turn of the loop sends it.
     void send(Impl& stream);
-    /// Sends at once what may be sent without overtaking others.
+    /// Puts it on the carrier's queue at once where it overtakes nothing; else as `send`.
     void send_directly(Impl& stream);
     void consumed(Impl& stream, std::size_t bytes);
-    void close(Impl& stream);
-    void reset(Impl& stream);
-    /// The observer is told from the loop.
+    void close_stream(Impl& stream);
+    void reset_stream(Impl& stream);
+    /// Notes that its observer is to be told; `schedule` has it told where nobody else will.
     void tell(Impl& stream);
+    void schedule();
 
-    // CoreEvents.
+    // CoreEvents and CoreOutput.
     void on_stream(StreamId id) override;
+    void on_refused(StreamId) override { ++refused_; }
     void on_data(StreamId id, ByteSpan payload) override;
     void on_sendable(StreamId id) override;
     void on_accepted(StreamId) override {}
@@ -121,7 +136,6 @@ class Session::State final : public CoreEvents,
     void on_reset(StreamId id, errc reason) override;
     void on_pong(Duration round_trip) override;
     void on_go_away() override;
-    // CoreOutput.
     void on_frame(ByteSpan frame) override;
 
     const Executor executor;
@@ -132,76 +146,95 @@ class Session::State final : public CoreEvents,
     bool ended = false;
 
  private:
-    using Sending = boost::intrusive::list<
-        Impl,
-        boost::intrusive::base_hook<ListHook>,
-        boost::intrusive::constant_time_size<false>>;
-    using Telling = boost::intrusive::list<
-        Impl,
-        boost::intrusive::base_hook<TellingHook>,
-        boost::intrusive::constant_time_size<false>>;
+    template <class Hook>
+    using List = boost::intrusive::
+        list<Impl, boost::intrusive::base_hook<Hook>, boost::intrusive::constant_time_size<false>>;
 
     void spawn(Task<> task, asio::cancellation_slot slot);
     void close_carrier();
+    Impl* find(StreamId id) const;
+    void forget(Impl& stream);
+    void lose(Impl& stream, const Error& reason);
 
     // Reading.
     Task<> read_loop();
-    /// Waits until there is something to read; false where the session has ended.
-    Task<bool> read_more(bool at_once);
     void take_surplus();
-    void prepare_chunk();
+    std::span<std::byte> prepare_chunk();
+    void have_read(std::size_t size);
     void feed(ByteSpan bytes);
-    Impl* find(StreamId id) const;
 
-    // Writing.
+    // Writing (session_output.cpp).
     void wake_writer();
     Task<> write_loop();
     void fill();
-    std::size_t put(Impl& stream);
+    void put(Impl& stream);
     void copy_parts(Impl& stream, std::size_t size);
-    /// After `put`, or where it could not: who waits is woken, FIN sent, or the next turn awaited.
     void settle(Impl& stream);
     void finish_close(Impl& stream);
     std::size_t output_size() const noexcept { return output_.size() + writing_.size(); }
 
-    void forget(Impl& stream);
-    static void lose(Impl& stream, const Error& reason);
-
     // Time limits.
-    void check_undecided(SteadyTime now);
+    void check_core(SteadyTime now);
     void check_closing(SteadyTime now);
     void check_idle(SteadyTime now);
 
-    // Telling the owner and observers.
+    // Telling.
     bool something_to_tell() const noexcept;
-    void schedule();
     void deliver();
     void deliver_stream();
-    static void deliver_to(const std::shared_ptr<Impl>& stream);
+    static void deliver_to(Impl& stream);
 
     Clock& clock_;
     Options options_;
+    /// Null once `close` has returned.
     Owner* owner_;
     Error reason_;
     SteadyTime ended_at_{};
-    std::size_t coroutines_ = 0;
 
     asio::cancellation_signal stop_reading_;
     std::optional<Chunk> chunk_;
     std::size_t chunk_used_ = 0;
     std::size_t read_bytes_ = kChunkBytes;
-    LazyEvent room_;
 
     ByteQueue output_;
-    /// Handed to the carrier.
+    /// Handed to the carrier: not touched until its write has ended.
     ByteQueue writing_;
-    std::unique_ptr<net::Event> work_;
     std::optional<SteadyTime> write_began_;
 
     std::unordered_map<StreamId, std::shared_ptr<Impl>> streams_;
-    Sending sending_;
-    Telling telling_;
-    std::deque<std::shared_ptr<Impl>>* unused_ = nullptr;
+    /// Opened by the peer and not handed to the owner yet, from incoming_next_ on.
+    std::vector<std::shared_ptr<Impl>> incoming_;
+    std::size_t incoming_next_ = 0;
+    /// Streams with something sendable, in turn.
+    List<SendingHook> sending_;
+    List<TellingHook> telling_;
+    /// Closed by their applications before everything was sent.
+    std::size_t closing_ = 0;
+    /// Of which the owner was not told.
+    std::size_t refused_ = 0;
+
+    LazyEvent room_;
+    LazyEvent work_;
+    LazyEvent pong_;
+    LazyEvent changed_;
+    std::uint64_t pongs_ = 0;
+    Duration round_trip_{};
+    std::size_t coroutines_ = 0;
+
+    bool carrier_closed_ = false;
+    bool end_told_ = false;
+    bool going_away_ = false;
+    bool peer_going_away_ = false;
+    bool scheduled_ = false;
+    bool delivering_ = false;
+    /// The reader holds a chunk and waits for bytes to fill it.
+    bool reading_ = false;
+    /// The read under way is cancelled only to give its chunk back.
+    bool read_stopped_ = false;
+    bool writer_running_ = false;
+    bool writer_waiting_ = false;
+    /// The writer had something to do since the last tick.
+    bool writer_used_ = false;
 };
 
 }  // namespace skywire::mux

@@ -1,0 +1,473 @@
+// A session's life: the reader, what the core says, time limits, telling the owner and observers.
+
+#include "mux/detail/session_state.hpp"
+
+#include "base/assert.hpp"
+
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/this_coro.hpp>
+
+namespace skywire::mux {
+namespace {
+
+/// A chunk with less room than this, whose slices are in use, is left to them.
+constexpr std::size_t kReadMin = 32 * 1024;
+/// What a session may read without giving the writers of its loop a turn.
+constexpr std::size_t kTurnBytes = 256 * 1024;
+/// A session whose carrier cannot wait without a buffer waits with this much once it is idle.
+constexpr std::size_t kIdleChunkBytes = 1024;
+constexpr Duration kIdle = std::chrono::seconds(1);
+/// For the last frames (a go-away) to be taken before the carrier is closed.
+constexpr Duration kFarewell = std::chrono::seconds(1);
+
+}  // namespace
+
+Session::State::State(
+    const net::Context& context,
+    std::unique_ptr<net::Stream> carrier_in,
+    Options options,
+    Owner& owner
+)
+    : executor(context.loop),
+      carrier(std::move(carrier_in)),
+      last_received(context.clock.now()),
+      clock_(context.clock),
+      options_(std::move(options)),
+      owner_(&owner) {}
+
+void Session::State::start() {
+    if (options_.protocol) decide(*options_.protocol);
+    spawn(read_loop(), stop_reading_.slot());
+}
+
+/// Not a net::Scope: it would cost an idle session 500 bytes more, and the reader's one read must
+/// be cancellable alone. `close` waits for the count to be zero.
+void Session::State::spawn(Task<> task, asio::cancellation_slot slot) {
+    ++coroutines_;
+    asio::co_spawn(
+        executor,
+        std::move(task),
+        asio::bind_cancellation_slot(
+            slot,
+            [self = shared_from_this()](std::exception_ptr error) {
+                --self->coroutines_;
+                self->changed_.notify();
+                if (error) std::rethrow_exception(error);
+            }
+        )
+    );
+}
+
+void Session::State::decide(Protocol chosen) {
+    if (core || ended) return;
+    protocol = chosen;
+    const SteadyTime now = clock_.now();
+    switch (chosen) {
+        case Protocol::yamux:
+            core = make_yamux(options_.core, *this, now);
+            break;
+        case Protocol::smux:
+            core = make_smux(options_.core, *this, now);
+            break;
+    }
+    if (going_away_) core->go_away();
+}
+
+Result<std::unique_ptr<Stream>> Session::State::open() {
+    if (ended) return Error(errc::session_ended, reason_.message());
+    decide(Protocol::yamux);
+    const auto id = core->open(clock_.now());
+    if (!id) return id.error();
+    const auto stream = std::make_shared<Impl>(shared_from_this(), *id);
+    streams_.emplace(*id, stream);
+    return std::unique_ptr<Stream>(new Stream(stream));
+}
+
+void Session::State::go_away() {
+    if (going_away_ || ended) return;
+    going_away_ = true;
+    if (core) core->go_away();
+}
+
+void Session::State::end(Error reason, bool farewell) {
+    if (ended) {
+        if (!farewell) close_carrier();
+        return;
+    }
+    ended = true;
+    ended_at_ = clock_.now();
+    reason_ = std::move(reason);
+    const Error lost(errc::session_ended, reason_.message());
+    sending_.clear();
+    for (auto& [id, stream] : std::exchange(streams_, {}))
+        lose(*stream, lost);
+    incoming_ = {};
+    incoming_next_ = 0;
+    pong_.notify();
+    room_.notify();
+    if (farewell && output_size() > 0) {
+        wake_writer();
+    } else {
+        close_carrier();
+    }
+}
+
+void Session::State::close_carrier() {
+    if (carrier_closed_) return;
+    carrier_closed_ = true;
+    output_.clear();
+    carrier->close();
+    room_.notify();
+    work_.notify();
+    schedule();
+}
+
+Session::State::Impl* Session::State::find(StreamId id) const {
+    const auto found = streams_.find(id);
+    return found == streams_.end() ? nullptr : found->second.get();
+}
+
+/// The caller holds the stream.
+void Session::State::forget(Impl& stream) {
+    stream.known = false;
+    if (stream.closed) --closing_;
+    stream.SendingHook::unlink();
+    streams_.erase(stream.id);
+}
+
+/// Taken away by the peer or the end of the session.
+void Session::State::lose(Impl& stream, const Error& reason) {
+    stream.known = false;
+    stream.queued.clear();
+    if (stream.closed) return;
+    stream.lost = reason;
+    stream.notify();
+    tell(stream);
+    schedule();
+}
+
+void Session::State::consumed(Impl& stream, std::size_t bytes) {
+    if (stream.known && bytes > 0) core->consumed(stream.id, bytes);
+}
+
+void Session::State::close_stream(Impl& stream) {
+    if (stream.closed) return;
+    // A write that is cut off must not look like all there was.
+    if (stream.parts_size > 0) {
+        reset_stream(stream);
+        return;
+    }
+    const std::shared_ptr<Impl> kept = stream.shared_from_this();
+    stream.closed = true;
+    stream.observer = nullptr;
+    stream.notify();
+    const std::size_t unread = std::exchange(stream.received, {}).size();
+    if (!stream.known) return;
+    ++closing_;
+    stream.closed_at = clock_.now();
+    if (stream.queued.empty()) {
+        finish_close(stream);
+    } else {
+        consumed(stream, unread);
+    }
+}
+
+void Session::State::reset_stream(Impl& stream) {
+    const std::shared_ptr<Impl> kept = stream.shared_from_this();
+    if (stream.known) {
+        core->reset(stream.id);
+        forget(stream);
+    }
+    stream.closed = true;
+    stream.observer = nullptr;
+    stream.received.clear();
+    stream.queued.clear();
+    stream.notify();
+}
+
+void Session::State::on_stream(StreamId id) {
+    auto stream = std::make_shared<Impl>(shared_from_this(), id);
+    incoming_.push_back(stream);
+    streams_.emplace(id, std::move(stream));
+}
+
+void Session::State::on_data(StreamId id, ByteSpan payload) {
+    Impl* const stream = find(id);
+    if (stream == nullptr || stream->closed) {
+        core->consumed(id, payload.size());
+        return;
+    }
+    const std::span<std::byte> memory = chunk_->bytes();
+    const auto offset = static_cast<std::size_t>(payload.data() - memory.data());
+    stream->received.append(chunk_->slice(offset, payload.size()));
+    stream->readable = true;
+    tell(*stream);
+}
+
+void Session::State::on_sendable(StreamId id) {
+    if (Impl* const stream = find(id)) send(*stream);
+}
+
+void Session::State::on_finished(StreamId id) {
+    Impl* const stream = find(id);
+    if (stream == nullptr) return;
+    stream->finished = true;
+    stream->readable = true;
+    tell(*stream);
+}
+
+void Session::State::on_reset(StreamId id, errc reason) {
+    Impl* const stream = find(id);
+    if (stream == nullptr) return;
+    const std::shared_ptr<Impl> kept = stream->shared_from_this();
+    forget(*stream);
+    lose(*stream, Error(reason));
+}
+
+void Session::State::on_pong(Duration round_trip) {
+    ++pongs_;
+    round_trip_ = round_trip;
+    pong_.notify();
+}
+
+void Session::State::on_go_away() {
+    peer_going_away_ = true;
+}
+
+Task<> Session::State::read_loop() {
+    co_await asio::this_coro::throw_if_cancelled(false);
+    // The owner is not to be told anything inside the session's constructor.
+    co_await asio::post(executor, asio::use_awaitable);
+    take_surplus();
+    bool more = false;
+    std::size_t turn = 0;
+    while (!ended) {
+        if (output_size() > options_.output_max) {
+            co_await room_.get(executor).wait();
+            continue;
+        }
+        if (!more) {
+            turn = 0;
+            const auto ready = co_await carrier->wait_readable();
+            if (ended) break;
+            if (!ready) {
+                end(ready.error(), /*farewell=*/false);
+                break;
+            }
+        }
+        const std::span<std::byte> room = prepare_chunk();
+        reading_ = true;
+        const auto size = co_await carrier->read_some(room);
+        reading_ = false;
+        const bool stopped = std::exchange(read_stopped_, false);
+        if (stopped) co_await asio::this_coro::reset_cancellation_state();
+        if (ended) break;
+        if (!size && stopped) {
+            chunk_.reset();
+            read_bytes_ = kIdleChunkBytes;
+            more = false;
+            continue;
+        }
+        if (!size || *size == 0) {
+            end(size ? fail(skywire::errc::closed, "the peer closed the connection") : size.error(),
+                /*farewell=*/false);
+            break;
+        }
+        more = *size == room.size();
+        turn += *size;
+        have_read(*size);
+        if (!more && chunk_->unique()) chunk_.reset();
+        if (more && turn >= kTurnBytes) {
+            turn = 0;
+            co_await asio::post(executor, asio::use_awaitable);
+        }
+    }
+    chunk_.reset();
+    deliver();
+}
+
+void Session::State::take_surplus() {
+    const Bytes surplus = std::exchange(options_.surplus, {});
+    if (surplus.empty() || ended) return;
+    chunk_.emplace(surplus.size());
+    std::copy(surplus.begin(), surplus.end(), chunk_->bytes().begin());
+    chunk_used_ = 0;
+    have_read(surplus.size());
+    chunk_.reset();
+}
+
+std::span<std::byte> Session::State::prepare_chunk() {
+    if (chunk_ && chunk_->unique() && chunk_->bytes().size() == read_bytes_) chunk_used_ = 0;
+    if (chunk_ && chunk_->bytes().size() < chunk_used_ + std::min(kReadMin, read_bytes_)) {
+        chunk_.reset();
+    }
+    if (!chunk_) {
+        chunk_.emplace(read_bytes_);
+        chunk_used_ = 0;
+    }
+    return chunk_->bytes().subspan(chunk_used_);
+}
+
+void Session::State::have_read(std::size_t size) {
+    last_received = clock_.now();
+    read_bytes_ = kChunkBytes;
+    const ByteSpan bytes = chunk_->bytes().subspan(chunk_used_, size);
+    chunk_used_ += size;
+    feed(bytes);
+    deliver();
+}
+
+void Session::State::feed(ByteSpan bytes) {
+    if (!core) {
+        const auto chosen = protocol_of(bytes.front());
+        if (!chosen) {
+            end(Error(
+                    errc::bad_frame,
+                    fmt::format(
+                        "the first byte, {}, belongs to no multiplexer",
+                        std::to_integer<int>(bytes.front())
+                    )
+                ),
+                /*farewell=*/false);
+            return;
+        }
+        decide(*chosen);
+    }
+    const auto fed = core->on_bytes(bytes, last_received, *this);
+    if (!fed) end(fed.error(), /*farewell=*/true);
+}
+
+void Session::State::tick(SteadyTime now) {
+    if (carrier_closed_) return;
+    if (ended) {
+        if (now - ended_at_ >= kFarewell) close_carrier();
+        return;
+    }
+    if (write_began_ && now - *write_began_ >= options_.write_timeout) {
+        end(Error(errc::write_timed_out), /*farewell=*/false);
+        return;
+    }
+    check_core(now);
+    if (ended) return;
+    check_closing(now);
+    check_idle(now);
+    schedule();
+}
+
+void Session::State::check_core(SteadyTime now) {
+    if (!core) {
+        // It may be a client that says nothing before its first keep-alive.
+        const Duration limit = options_.core.keep_alive + options_.core.ping_timeout;
+        if (now - last_received < limit) return;
+        end(Error(errc::peer_silent, "the peer has not said a byte"), /*farewell=*/false);
+        return;
+    }
+    if (now < core->next_time()) return;
+    const auto result = core->on_time(now, *this);
+    if (!result) end(result.error(), result.error().code() != errc::peer_silent);
+}
+
+/// Streams that were closed while the peer gives no window for what is still queued.
+void Session::State::check_closing(SteadyTime now) {
+    if (closing_ == 0) return;
+    std::vector<std::shared_ptr<Impl>> late;
+    for (const auto& [id, stream] : streams_) {
+        if (!stream->closed || now - stream->closed_at < options_.core.close_timeout) continue;
+        late.push_back(stream);
+    }
+    for (const auto& stream : late)
+        reset_stream(*stream);
+}
+
+void Session::State::check_idle(SteadyTime now) {
+    // While the carrier takes nothing, what waits must not pin more memory than its size.
+    if (write_began_ && now - *write_began_ >= kIdle) {
+        output_.compact();
+        for (Impl& stream : sending_)
+            stream.queued.compact();
+    }
+    if (writer_waiting_ && !writer_used_) work_.notify();
+    writer_used_ = false;
+    if (!chunk_ || now - last_received < kIdle) return;
+    if (!reading_) {
+        chunk_.reset();
+    } else if (chunk_->bytes().size() > kIdleChunkBytes && !read_stopped_) {
+        read_stopped_ = true;
+        stop_reading_.emit(asio::cancellation_type::terminal);
+    }
+}
+
+void Session::State::tell(Impl& stream) {
+    if (!stream.TellingHook::is_linked()) telling_.push_back(stream);
+}
+
+bool Session::State::something_to_tell() const noexcept {
+    return incoming_next_ < incoming_.size() || !telling_.empty() || refused_ > 0 ||
+           peer_going_away_ || (carrier_closed_ && !end_told_);
+}
+
+void Session::State::schedule() {
+    if (scheduled_ || delivering_ || !something_to_tell()) return;
+    scheduled_ = true;
+    asio::post(executor, [self = shared_from_this()] {
+        self->scheduled_ = false;
+        self->deliver();
+        self->changed_.notify();
+    });
+}
+
+void Session::State::deliver() {
+    if (delivering_) return;
+    delivering_ = true;
+    while (true) {
+        if (incoming_next_ < incoming_.size()) {
+            deliver_stream();
+        } else if (!telling_.empty()) {
+            const std::shared_ptr<Impl> stream = telling_.front().shared_from_this();
+            telling_.pop_front();
+            deliver_to(*stream);
+        } else if (refused_ > 0) {
+            const std::size_t refused = std::exchange(refused_, 0);
+            if (owner_ != nullptr && !ended) owner_->on_refused(refused);
+        } else if (std::exchange(peer_going_away_, false)) {
+            if (owner_ != nullptr && !ended) owner_->on_go_away();
+        } else if (carrier_closed_ && !std::exchange(end_told_, true)) {
+            if (owner_ != nullptr) owner_->on_end(reason_);
+        } else {
+            break;
+        }
+    }
+    delivering_ = false;
+    changed_.notify();
+}
+
+void Session::State::deliver_stream() {
+    const std::shared_ptr<Impl> stream = std::move(incoming_[incoming_next_++]);
+    if (incoming_next_ == incoming_.size()) {
+        incoming_ = {};
+        incoming_next_ = 0;
+    }
+    // Gone again before the owner has seen it.
+    if (!stream->known) return;
+    owner_->on_stream(std::unique_ptr<Stream>(new Stream(stream)));
+    if (stream->known) core->accept(stream->id);
+}
+
+void Session::State::deliver_to(Impl& stream) {
+    if (std::exchange(stream.readable, false) && stream.observer != nullptr) {
+        stream.observer->on_readable();
+    }
+    const std::size_t taken = std::exchange(stream.taken, 0);
+    if (taken > 0 && stream.observer != nullptr) stream.observer->on_taken(taken);
+    if (stream.lost.code() && stream.observer != nullptr) {
+        std::exchange(stream.observer, nullptr)->on_lost(stream.lost);
+    }
+    if (stream.reading) {
+        stream.can_read.notify();
+    } else {
+        stream.received.compact();
+    }
+}
+
+}  // namespace skywire::mux
