@@ -1,3 +1,6 @@
+// For SHA256_Init and its companions, see ShortSha256.
+#define OPENSSL_SUPPRESS_DEPRECATED
+
 #include "crypto/hash.hpp"
 
 #include "base/assert.hpp"
@@ -6,6 +9,7 @@
 
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
+#include <openssl/sha.h>
 
 namespace skywire::crypto {
 namespace {
@@ -34,15 +38,64 @@ Digest end(EVP_MD_CTX* context) {
     return digest;
 }
 
-/// One context a thread: making one costs more than hashing a short text.
-EVP_MD_CTX* shared_context() {
-    struct Free {
-        void operator()(EVP_MD_CTX* context) const noexcept { EVP_MD_CTX_free(context); }
-    };
-    thread_local const std::unique_ptr<EVP_MD_CTX, Free> context(EVP_MD_CTX_new());
-    SKY_ASSERT(context);
-    return context.get();
-}
+/// SHA-256 of short texts through the library's older interface, which its version 3 calls
+/// deprecated but keeps: 100 ns for 64 bytes instead of 130, and a state that can be copied, so
+/// that the HKDF of a handshake costs 0.4 us instead of 0.8.
+class ShortSha256 {
+ public:
+    ShortSha256() { SHA256_Init(&state_); }
+
+    void update(ByteSpan data) { SHA256_Update(&state_, data.data(), data.size()); }
+    Digest finish() {
+        Digest digest;
+        SHA256_Final(reinterpret_cast<unsigned char*>(digest.data()), &state_);
+        return digest;
+    }
+    void forget() noexcept { OPENSSL_cleanse(&state_, sizeof state_); }
+
+ private:
+    SHA256_CTX state_;
+};
+
+/// Both halves of HMAC with the key already in them.
+class HmacKey {
+ public:
+    explicit HmacKey(ByteSpan key) {
+        std::array<std::byte, kBlockSize> block{};
+        if (key.size() > kBlockSize) {
+            const Digest hashed = sha256(key);
+            std::copy(hashed.begin(), hashed.end(), block.begin());
+        } else {
+            std::copy(key.begin(), key.end(), block.begin());
+        }
+        for (std::byte& b : block)
+            b ^= std::byte{0x36};
+        inner_.update(block);
+        for (std::byte& b : block)
+            b ^= std::byte{0x36 ^ 0x5c};
+        outer_.update(block);
+        wipe(block);
+    }
+    ~HmacKey() {
+        inner_.forget();
+        outer_.forget();
+    }
+    HmacKey(const HmacKey&) = delete;
+    HmacKey& operator=(const HmacKey&) = delete;
+
+    Digest of(std::initializer_list<ByteSpan> pieces) const {
+        ShortSha256 inner = inner_;
+        for (const ByteSpan piece : pieces)
+            inner.update(piece);
+        ShortSha256 outer = outer_;
+        outer.update(inner.finish());
+        return outer.finish();
+    }
+
+ private:
+    ShortSha256 inner_;
+    ShortSha256 outer_;
+};
 
 }  // namespace
 
@@ -51,11 +104,10 @@ Digest sha256(ByteSpan data) {
 }
 
 Digest sha256(std::initializer_list<ByteSpan> pieces) {
-    EVP_MD_CTX* context = shared_context();
-    begin(context);
+    ShortSha256 hash;
     for (const ByteSpan piece : pieces)
-        add(context, piece);
-    return end(context);
+        hash.update(piece);
+    return hash.finish();
 }
 
 void Sha256::Free::operator()(evp_md_ctx_st* context) const noexcept {
@@ -82,38 +134,18 @@ Digest Sha256::finish() {
 }
 
 Digest hmac_sha256(ByteSpan key, std::initializer_list<ByteSpan> pieces) {
-    std::array<std::byte, kBlockSize> block{};
-    if (key.size() > kBlockSize) {
-        const Digest hashed = sha256(key);
-        std::copy(hashed.begin(), hashed.end(), block.begin());
-    } else {
-        std::copy(key.begin(), key.end(), block.begin());
-    }
-    EVP_MD_CTX* context = shared_context();
-    for (std::byte& b : block)
-        b ^= std::byte{0x36};
-    begin(context);
-    add(context, block);
-    for (const ByteSpan piece : pieces)
-        add(context, piece);
-    const Digest inner = end(context);
-    for (std::byte& b : block)
-        b ^= std::byte{0x36 ^ 0x5c};
-    begin(context);
-    add(context, block);
-    add(context, inner);
-    wipe(block);
-    return end(context);
+    return HmacKey(key).of(pieces);
 }
 
 void hkdf_sha256(const HkdfInput& input, std::span<std::byte> out) {
     SKY_ASSERT(out.size() <= 255 * sizeof(Digest));
     Digest pseudorandom_key = hmac_sha256(input.salt, {input.key});
+    const HmacKey expand(pseudorandom_key);
     Digest block{};
     std::byte counter{1};
     ByteSpan previous;
     while (!out.empty()) {
-        block = hmac_sha256(pseudorandom_key, {previous, input.info, ByteSpan(&counter, 1)});
+        block = expand.of({previous, input.info, ByteSpan(&counter, 1)});
         previous = block;
         counter = static_cast<std::byte>(std::to_integer<unsigned>(counter) + 1);
         const std::size_t size = std::min(out.size(), block.size());

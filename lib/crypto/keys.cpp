@@ -31,6 +31,28 @@ SecretKey first_secret_key_of_hashes(const Digest& start) {
 
 }  // namespace
 
+/// The points of keys that this thread has read lately: a key is read from a message, and soon
+/// after multiplied, or read again. A look-up costs 20 ns, reading 5 us. Ephemeral keys do not come
+/// here.
+class RecentPoints {
+ public:
+    static Result<CurvePoint> read(ByteSpan bytes) {
+        if (bytes.size() != PublicKey::kSize) return Error(errc::invalid_public_key_length);
+        thread_local RecentPoints recent;
+        std::size_t place = 0;
+        std::memcpy(&place, bytes.data() + 1, sizeof place);
+        CurvePoint& kept = recent.points_[place % recent.points_.size()];
+        const bool known = std::equal(bytes.begin(), bytes.end(), kept.key_.bytes().begin());
+        if (known && !kept.key_.is_null()) return kept;
+        auto point = CurvePoint::from_bytes(bytes);
+        if (point) kept = *point;
+        return point;
+    }
+
+ private:
+    std::array<CurvePoint, 128> points_{};
+};
+
 Result<PublicKey> PublicKey::from_text(std::string_view text) {
     const bool zeros = std::all_of(text.begin(), text.end(), [](char c) { return c == '0'; });
     if (zeros) return PublicKey();
@@ -44,14 +66,9 @@ Result<PublicKey> PublicKey::from_text_not_null(std::string_view text) {
 }
 
 Result<PublicKey> PublicKey::from_bytes(ByteSpan bytes) {
-    if (bytes.size() != kSize) return Error(errc::invalid_public_key_length);
-    secp256k1_pubkey point;
-    if (secp256k1_ec_pubkey_parse(curve(), &point, raw(bytes), bytes.size()) != 1) {
-        return Error(errc::invalid_public_key);
-    }
-    PublicKey key;
-    std::copy(bytes.begin(), bytes.end(), key.bytes_.begin());
-    return key;
+    const auto point = RecentPoints::read(bytes);
+    if (!point) return point.error();
+    return point->key();
 }
 
 Result<SecretKey> SecretKey::from_text(std::string_view text) {
@@ -118,7 +135,7 @@ Result<CurvePoint> CurvePoint::from_bytes(ByteSpan bytes) {
 }
 
 Result<CurvePoint> CurvePoint::from_key(const PublicKey& key) {
-    return from_bytes(key.bytes());
+    return RecentPoints::read(key.bytes());
 }
 
 Digest ecdh(const SecretKey& ours, const CurvePoint& theirs) {

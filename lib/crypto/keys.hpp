@@ -36,7 +36,8 @@ class PublicKey {
     /// As from_text, with the null key refused.
     static Result<PublicKey> from_text_not_null(std::string_view text);
 
-    /// 33 bytes that are a point; the null key is refused. Costs about 5 us (a square root).
+    /// 33 bytes that are a point; the null key is refused. Costs about 5 us (a square root), or
+    /// next to nothing for a key that this thread has read lately.
     static Result<PublicKey> from_bytes(ByteSpan bytes);
 
     constexpr bool is_null() const noexcept { return bytes_[0] == std::byte{0}; }
@@ -109,19 +110,21 @@ KeyPair deterministic_key_pair(std::string_view seed);
 /// errc::invalid_public_key.
 Result<Digest> ecdh(const SecretKey& ours, const PublicKey& theirs);
 
-/// A public key and its point as the curve's library computes with it. Reading a key costs a square
-/// root (5 us); who multiplies a key more than once reads it once.
+/// A public key and its point as the curve's library computes with it: who multiplies a key more
+/// than once reads it once.
 class CurvePoint {
  public:
-    /// As PublicKey::from_bytes.
+    /// As PublicKey::from_bytes, always read anew: for keys that come once.
     static Result<CurvePoint> from_bytes(ByteSpan bytes);
-    /// errc::invalid_public_key for the null key.
+    /// errc::invalid_public_key for the null key. Where this thread has read the key lately, its
+    /// point is still at hand.
     static Result<CurvePoint> from_key(const PublicKey& key);
 
     const PublicKey& key() const noexcept { return key_; }
 
  private:
     friend Digest ecdh(const SecretKey& ours, const CurvePoint& theirs);
+    friend class RecentPoints;
 
     CurvePoint() noexcept = default;
 

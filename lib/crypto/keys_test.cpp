@@ -175,3 +175,34 @@ TEST_CASE("ecdh: cases of the vectors, both parties agree") {
         crypto::ecdh(b.secret_key, a.public_key).value()
     );
 }
+
+TEST_CASE("keys: read again, also many at a time, a key has the same point") {
+    SeededRandom random(8);
+    const auto ours = crypto::generate_key_pair(random);
+    std::vector<crypto::KeyPair> pairs;
+    for (int i = 0; i < 400; ++i)
+        pairs.push_back(crypto::generate_key_pair(random));
+    for (int round = 0; round < 2; ++round) {
+        for (const auto& pair : pairs) {
+            CHECK(PublicKey::from_bytes(pair.public_key.bytes()).value() == pair.public_key);
+            const auto point = crypto::CurvePoint::from_key(pair.public_key).value();
+            CHECK(point.key() == pair.public_key);
+        }
+    }
+    for (int i = 0; i < 20; ++i) {
+        const auto& pair = pairs[random.below(pairs.size())];
+        const auto point = crypto::CurvePoint::from_key(pair.public_key).value();
+        CHECK(
+            crypto::ecdh(ours.secret_key, point) ==
+            crypto::ecdh(pair.secret_key, ours.public_key).value()
+        );
+        // The key with the other sign has the same place, but is another one.
+        Bytes other(pair.public_key.bytes().begin(), pair.public_key.bytes().end());
+        other[0] ^= std::byte{1};
+        const auto negative = PublicKey::from_bytes(other).value();
+        CHECK(negative != pair.public_key);
+        const auto other_point = crypto::CurvePoint::from_key(negative).value();
+        CHECK(crypto::ecdh(ours.secret_key, other_point) != crypto::ecdh(ours.secret_key, point));
+    }
+    CHECK_FALSE(PublicKey::from_bytes(Bytes(33)));
+}
