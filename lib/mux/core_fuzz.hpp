@@ -99,12 +99,12 @@ class Player : public CoreEvents, public CoreOutput {
         data_of_.reset();
         const unsigned what = script.byte();
         if (what < 0x80) {
-            feed(script.take(what + 1));
+            feed(script.take(what + 1), piece_);
         } else if (what < 0x90) {
-            // As large as payload may be.
+            // As large as payload may be, and not cut as finely.
             const std::size_t size = std::min(script.number() * 4, zeros_left_);
             zeros_left_ -= size;
-            feed(Bytes(size));
+            feed(Bytes(size), piece_ < 100 ? piece_ * 1000 : piece_);
         } else if (what < 0xa0) {
             now_ += std::chrono::milliseconds(script.number() * 4);
             settle(core_->on_time(now_, *this));
@@ -119,9 +119,9 @@ class Player : public CoreEvents, public CoreOutput {
             SKY_ASSERT(!model.closed || core_->sendable(id) == 0);
     }
 
-    void feed(ByteSpan bytes) {
+    void feed(ByteSpan bytes, std::size_t piece) {
         while (!bytes.empty() && !ended_) {
-            const ByteSpan part = bytes.first(std::min(piece_, bytes.size()));
+            const ByteSpan part = bytes.first(std::min(piece, bytes.size()));
             bytes = bytes.subspan(part.size());
             settle(core_->on_bytes(part, now_, *this));
         }
