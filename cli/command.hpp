@@ -28,6 +28,8 @@ struct Option {
     ValueKind kind = ValueKind::text;
     std::vector<std::string> choices = {};
     bool required = false;
+    /// Of a list: "a,b" is two values.
+    bool by_commas = true;
 
     bool is_positional() const noexcept { return names.front() != '-'; }
 };
@@ -83,6 +85,15 @@ std::unique_ptr<Command> make_svc_log_level();
 std::unique_ptr<Command> make_svc_default();
 std::unique_ptr<Command> make_svc_schema();
 std::unique_ptr<Command> make_svc_reference();
+std::unique_ptr<Command> make_dmsg_disc_entry();
+std::unique_ptr<Command> make_dmsg_disc_servers();
+std::unique_ptr<Command> make_dmsg_curl();
+std::unique_ptr<Command> make_dmsg_cat();
+std::unique_ptr<Command> make_dmsg_ping();
+std::unique_ptr<Command> make_dmsg_probe();
+std::unique_ptr<Command> make_dmsg_iperf();
+std::unique_ptr<Command> make_dmsg_server_start();
+std::unique_ptr<Command> make_dmsg_server_config_gen();
 std::unique_ptr<Command> make_keys_gen();
 std::unique_ptr<Command> make_keys_show();
 std::unique_ptr<Command> make_completion();

@@ -19,6 +19,10 @@ namespace {
 const std::map<std::string, std::string, std::less<>>& groups() {
     static const std::map<std::string, std::string, std::less<>> kGroups{
         {"svc", "Run a deployment, check its file, look at it and steer it"},
+        {"dmsg", "Reach keys over dmsg, look at its discovery, try its servers"},
+        {"disc", "Ask a dmsg-discovery"},
+        {"server", "Run a dmsg-server by itself"},
+        {"config", "Make its file"},
         {"keys", "Make and show key files"},
     };
     return kGroups;
@@ -53,7 +57,7 @@ void add_option(CLI::App& app, const Option& option) {
     } else {
         auto& list = *std::get<std::vector<std::string>*>(option.into);
         added = app.add_option(option.names, list, option.help);
-        added->delimiter(',');
+        if (option.by_commas) added->delimiter(',');
         added->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
     }
     if (!option.choices.empty()) added->check(CLI::IsMember(option.choices));
@@ -233,6 +237,15 @@ Commands all_commands() {
     commands.push_back(make_svc_default());
     commands.push_back(make_svc_schema());
     commands.push_back(make_svc_reference());
+    commands.push_back(make_dmsg_disc_entry());
+    commands.push_back(make_dmsg_disc_servers());
+    commands.push_back(make_dmsg_curl());
+    commands.push_back(make_dmsg_cat());
+    commands.push_back(make_dmsg_ping());
+    commands.push_back(make_dmsg_probe());
+    commands.push_back(make_dmsg_iperf());
+    commands.push_back(make_dmsg_server_start());
+    commands.push_back(make_dmsg_server_config_gen());
     commands.push_back(make_keys_gen());
     commands.push_back(make_keys_show());
     commands.push_back(make_completion());

@@ -128,6 +128,13 @@ Result<KeyFile> read_key_file(const std::string& path) {
 }
 
 Result<> write_key_file(const std::string& path, const crypto::SecretKey& key, Random& random) {
+    std::string line = key.reveal_text() + "\n";
+    const auto written = write_secret_file(path, line, random);
+    crypto::wipe(std::as_writable_bytes(std::span(line)));
+    return written;
+}
+
+Result<> write_secret_file(const std::string& path, std::string_view text, Random& random) {
     if (::access(path.c_str(), F_OK) == 0) {
         return fail(errc::wrong_state, fmt::format("key file {}: exists already", path));
     }
@@ -137,10 +144,7 @@ Result<> write_key_file(const std::string& path, const crypto::SecretKey& key, R
             ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600)
         );
         if (file.get() < 0) return system_error(path, "cannot create");
-        std::string line = key.reveal_text() + "\n";
-        const auto written = write_all(file.get(), line, path);
-        crypto::wipe(std::as_writable_bytes(std::span(line)));
-        if (!written) {
+        if (const auto written = write_all(file.get(), text, path); !written) {
             ::unlink(temporary.c_str());
             return written.error();
         }

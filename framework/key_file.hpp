@@ -8,6 +8,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 
 #include <sys/types.h>
 
@@ -37,6 +38,9 @@ Result<KeyFile> read_key_file(const std::string& path);
 /// Writes a key to a new file of mode 0600: a temporary file beside it, flushed, then renamed.
 /// errc::wrong_state where `path` exists: a key is never overwritten.
 Result<> write_key_file(const std::string& path, const crypto::SecretKey& key, Random& random);
+
+/// The same for any text that has a key in it.
+Result<> write_secret_file(const std::string& path, std::string_view text, Random& random);
 
 /// Gives every chosen block with a `keyfile` and without an inline `secret_key` the key of its
 /// file. Logs the path and the public key of a new one, and warns of files that others may read.

@@ -1,6 +1,7 @@
 #include "services/common/dmsg_presence.hpp"
 
 #include "base/assert.hpp"
+#include "dmsg/control.hpp"
 
 #include <fmt/format.h>
 
@@ -112,7 +113,8 @@ DmsgPresence::DmsgPresence(
       http_(dmsg_context_),
       client_(
           context_, client_options(host, config), own ? std::move(own) : make_discovery(config)
-      ) {
+      ),
+      scope_(context_.loop) {
     network_.attach(&client_);
 }
 
@@ -134,6 +136,15 @@ std::unique_ptr<dmsg::DiscoveryClient> DmsgPresence::make_discovery(const DmsgCo
     );
 }
 
+void DmsgPresence::start() {
+    client_.start();
+    auto listener = client_.listen(dmsg::kControlPort);
+    // Taken by nobody else: the port is the network's.
+    SKY_ASSERT(listener);
+    std::shared_ptr<net::Listener> shared = std::move(*listener);
+    scope_.spawn("control", [this, shared] { return dmsg::serve_control(context_, shared); });
+}
+
 std::string DmsgPresence::address() const {
     return fmt::format("{}:{}", client_.key().to_text(), port_);
 }
@@ -148,6 +159,9 @@ framework::Check DmsgPresence::check() const {
 Task<std::vector<std::string>> DmsgPresence::stop(SteadyTime deadline) {
     auto late = co_await client_.stop(deadline);
     http_.close();
+    Clock& clock = context_.clock;
+    for (std::string& name : co_await scope_.close(clock, clock.now(), deadline))
+        late.push_back(std::move(name));
     co_return late;
 }
 

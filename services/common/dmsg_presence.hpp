@@ -5,6 +5,7 @@
 #include "framework/block.hpp"
 #include "framework/service.hpp"
 #include "http/client.hpp"
+#include "net/scope.hpp"
 #include "services/common/common_fields.hpp"
 
 #include <memory>
@@ -52,6 +53,9 @@ class DmsgPresence {
     DmsgPresence(const DmsgPresence&) = delete;
     DmsgPresence& operator=(const DmsgPresence&) = delete;
 
+    /// Begins to connect, and answers pings on the control port.
+    void start();
+
     dmsg::Client& client() noexcept { return client_; }
     /// Dials keys over dmsg and everything else as before: for the service's own HTTP client.
     net::Network& network() noexcept { return network_; }
@@ -77,6 +81,7 @@ class DmsgPresence {
     /// The look-ups' own: over dmsg for discovery_dmsg, over TCP for the rest.
     http::Client http_;
     dmsg::Client client_;
+    net::Scope scope_;
 };
 
 }  // namespace skywire::services

@@ -176,7 +176,7 @@ class DmsgDiscovery final : public framework::Service {
         const auto opened = co_await host.wait_for_upstreams_of(std::string(kDmsg));
         if (!opened) co_return opened.error();
         dmsg::Client& client = running.presence->client();
-        client.start();
+        running.presence->start();
         running.scope.spawn("dmsg", [&running, &host] { return running.announce_dmsg(host); });
         const auto servers = co_await running.discovery.all_servers();
         if (servers && !servers->empty()) {

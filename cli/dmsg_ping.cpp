@@ -1,0 +1,239 @@
+#include "cli/dmsg_world.hpp"
+#include "dmsg/control.hpp"
+#include "net/deadline.hpp"
+#include "net/timer.hpp"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+namespace skywire::cli {
+namespace {
+
+constexpr std::uint16_t kHttpPort = 80;
+constexpr std::uint64_t kPingsMax = 1'000'000;
+
+/// What is known of round trips so far.
+class RoundTrips {
+ public:
+    void add(Duration took) { all_.push_back(took); }
+
+    std::string summary(std::uint64_t sent) {
+        if (all_.empty()) return fmt::format("{} sent, 0 answered", sent);
+        std::sort(all_.begin(), all_.end());
+        return fmt::format(
+            "{} sent, {} answered; min {} median {} max {}",
+            sent,
+            all_.size(),
+            format_milliseconds(all_.front()),
+            format_milliseconds(all_[all_.size() / 2]),
+            format_milliseconds(all_.back())
+        );
+    }
+
+ private:
+    std::vector<Duration> all_;
+};
+
+class DmsgPing final : public Command {
+ public:
+    std::vector<std::string> path() const override { return {"dmsg", "ping"}; }
+    std::string summary() const override { return "Measure round trips to a key"; }
+    std::string details() const override {
+        return "To a client or service: bytes to its control port (7) through a stream, end to "
+               "end.\n"
+               "With --server-key: to a dmsg-server, on the session with it.\n"
+               "\n"
+               "Examples:\n"
+               "  skywire dmsg ping -c 5 02857a87...\n"
+               "  skywire dmsg ping --server-key 0359...";
+    }
+
+    std::vector<Option> options() override {
+        auto all = options_.options();
+        all.push_back({"-c,--count", "N", "How many (default 4)", &count_});
+        all.push_back({"-i,--interval", "DURATION", "Between two of them (default 1s)", &interval_}
+        );
+        all.push_back({"--server-key", "", "KEY is a dmsg-server's", &server_});
+        all.push_back({"KEY", "KEY", "66 hex digits", &key_, ValueKind::text, {}, true});
+        return all;
+    }
+
+    int run(Session& session) override {
+        const auto key = crypto::PublicKey::from_text_not_null(key_);
+        if (!key) return usage_error(session, *this, key.error().message());
+        const auto count = parse_number("--count", count_, 1, kPingsMax);
+        if (!count) return failure(session, *this, count.error());
+        const auto interval = parse_duration(interval_);
+        if (!interval)
+            return usage_error(session, *this, "--interval: " + interval.error().message());
+        return run_dmsg(session, *this, options_, [&](DmsgWorld& world) {
+            return ping(world, session, *key, *count, *interval);
+        });
+    }
+
+ private:
+    Task<Result<>> ping(
+        DmsgWorld& world,
+        Session& session,
+        crypto::PublicKey key,
+        std::uint64_t count,
+        Duration interval
+    ) {
+        const auto connected = co_await world.connect();
+        if (!connected) co_return connected.error();
+        Clock& clock = world.context().clock;
+        std::unique_ptr<net::Stream> stream;
+        if (server_) {
+            const auto there = co_await world.client().connect(key);
+            if (!there) co_return there.error();
+        } else {
+            const SteadyTime begun = clock.now();
+            auto dialled = co_await world.client().dial({key, dmsg::kControlPort});
+            if (!dialled) co_return dialled.error();
+            stream = std::move(*dialled);
+            session.io.out << fmt::format(
+                "stream set up in {}\n", format_milliseconds(clock.now() - begun)
+            );
+        }
+        RoundTrips trips;
+        for (std::uint64_t i = 1; i <= count; ++i) {
+            const auto took = co_await net::with_deadline(
+                clock,
+                world.deadline(),
+                stream ? dmsg::ping_control(*stream, clock) : world.client().ping_server(key)
+            );
+            if (!took) co_return took.error().within(fmt::format("ping {}", i));
+            trips.add(*took);
+            session.io.out << fmt::format("{} {}\n", i, format_milliseconds(*took)) << std::flush;
+            if (i < count) co_await net::sleep_for(clock, interval);
+        }
+        if (stream) stream->close();
+        session.io.out << trips.summary(count) << '\n';
+        co_return Result<>();
+    }
+
+    DmsgOptions options_;
+    std::string count_ = "4";
+    std::string interval_ = "1s";
+    std::string key_;
+    bool server_ = false;
+};
+
+/// Prints each step with the time it took, or why it failed.
+class Steps {
+ public:
+    Steps(Session& session, Clock& clock) : session_(session), clock_(clock) { begin(); }
+
+    void begin() { begun_ = clock_.now(); }
+
+    void passed(std::string_view what, std::string_view detail = {}) {
+        const auto took = clock_.now() - begun_;
+        session_.io.out << fmt::format(
+                               "ok    {:<9} {:>10}  {}\n", what, format_milliseconds(took), detail
+                           )
+                        << std::flush;
+        begin();
+    }
+
+    Error failed(std::string_view what, const Error& error) {
+        session_.io.out << fmt::format(
+                               "fail  {:<9} {:>10}  {}\n",
+                               what,
+                               format_milliseconds(clock_.now() - begun_),
+                               error.message()
+                           )
+                        << std::flush;
+        return error.within(what);
+    }
+
+ private:
+    Session& session_;
+    Clock& clock_;
+    SteadyTime begun_;
+};
+
+class DmsgProbe final : public Command {
+ public:
+    std::vector<std::string> path() const override { return {"dmsg", "probe"}; }
+    std::string summary() const override {
+        return "Try one dmsg-server step by step: entry, session, ping, stream";
+    }
+    std::string details() const override {
+        return "Prints the time of each step and ends with the first that fails. With --to it "
+               "then\n"
+               "opens a stream through that very server.\n"
+               "\n"
+               "Examples:\n"
+               "  skywire dmsg probe 0359...\n"
+               "  skywire dmsg probe 0359... --to 02857a87...:80";
+    }
+
+    std::vector<Option> options() override {
+        auto all = options_.options();
+        all.push_back({"--to", "KEY[:PORT]", "Open a stream to this address (port 80)", &to_});
+        all.push_back({"SERVER", "KEY", "The server's key", &key_, ValueKind::text, {}, true});
+        return all;
+    }
+
+    int run(Session& session) override {
+        const auto key = crypto::PublicKey::from_text_not_null(key_);
+        if (!key) return usage_error(session, *this, key.error().message());
+        std::optional<dmsg::Address> to;
+        if (!to_.empty()) {
+            const auto parsed = parse_dmsg_address(to_, kHttpPort);
+            if (!parsed) return failure(session, *this, parsed.error());
+            to = *parsed;
+        }
+        return run_dmsg(session, *this, options_, [&](DmsgWorld& world) {
+            return probe(world, session, *key, to);
+        });
+    }
+
+ private:
+    Task<Result<>> probe(
+        DmsgWorld& world, Session& session, crypto::PublicKey key, std::optional<dmsg::Address> to
+    ) {
+        Clock& clock = world.context().clock;
+        dmsg::Client& client = world.client();
+        Steps steps(session, clock);
+        const auto entry =
+            co_await net::with_deadline(clock, world.deadline(), world.discovery().entry(key));
+        if (!entry) co_return steps.failed("entry", entry.error());
+        if (!entry->server) {
+            co_return steps.failed("entry", fail(errc::wrong_state, "the key is not a server's"));
+        }
+        steps.passed("entry", entry->server->address);
+        const auto connected =
+            co_await net::with_deadline(clock, world.deadline(), client.connect(key));
+        if (!connected) co_return steps.failed("session", connected.error());
+        steps.passed("session");
+        const auto pinged =
+            co_await net::with_deadline(clock, world.deadline(), client.ping_server(key));
+        if (!pinged) co_return steps.failed("ping", pinged.error());
+        steps.passed("ping");
+        if (!to) co_return Result<>();
+        auto stream =
+            co_await net::with_deadline(clock, world.deadline(), client.dial_through(key, *to));
+        if (!stream) co_return steps.failed("stream", stream.error());
+        steps.passed("stream", to->to_string());
+        (*stream)->close();
+        co_return Result<>();
+    }
+
+    DmsgOptions options_;
+    std::string key_;
+    std::string to_;
+};
+
+}  // namespace
+
+std::unique_ptr<Command> make_dmsg_ping() {
+    return std::make_unique<DmsgPing>();
+}
+
+std::unique_ptr<Command> make_dmsg_probe() {
+    return std::make_unique<DmsgProbe>();
+}
+
+}  // namespace skywire::cli
