@@ -1,0 +1,99 @@
+#pragma once
+
+#include "base/clock.hpp"
+#include "mux/session.hpp"
+
+#include <cstdint>
+#include <memory>
+
+namespace skywire::dmsg::detail {
+
+class Shard;
+
+/// One end of a relay: the shard it lives on, and its number there.
+struct RelayRef {
+    std::uint32_t shard = 0;
+    std::uint64_t id = 0;
+};
+
+/// One of the two streams that a server has bridged. Each half lives on the event loop of its own
+/// stream and is owned by that loop's shard; they talk in messages, by call where both are on one
+/// loop and by post where not, and never share anything.
+///
+/// Bytes move by reference: what the stream has received is taken and handed to the other half,
+/// which pushes it; once it is on the other carrier's queue, the word comes back and the window is
+/// opened again. So a relay holds at most one window per direction, and one slow reader holds up
+/// nobody else.
+///
+/// When either stream ends, both do (spec/dmsg.md section 9): what was received before is still
+/// pushed, then both are closed.
+class RelayHalf final : private mux::Stream::Observer {
+ public:
+    enum class Side { dialer, destination };
+
+    RelayHalf(
+        Shard& shard,
+        std::uint64_t id,
+        std::unique_ptr<mux::Stream> stream,
+        RelayRef other,
+        Side side
+    );
+    ~RelayHalf() override;
+    RelayHalf(const RelayHalf&) = delete;
+    RelayHalf& operator=(const RelayHalf&) = delete;
+
+    /// The other half is there: bytes move from now on.
+    void start();
+
+    // What the other half says.
+
+    /// Its stream has received this.
+    void take(mux::ByteQueue bytes);
+    /// So much of what it was given is on its carrier's queue.
+    void taken(std::size_t bytes);
+    /// Its stream has ended, or it has seen that ours has: nothing more comes from it.
+    void finish();
+
+    /// Ends both halves, as if the stream had been lost: idle, or nothing was heard of the other.
+    void give_up();
+
+    Side side() const noexcept { return side_; }
+    bool started() const noexcept { return state_ != State::waiting; }
+    /// When a byte last passed in either direction, or the half last changed its state.
+    SteadyTime last_used() const noexcept { return last_used_; }
+    /// Waits for a word of the other half alone.
+    bool ending() const noexcept { return state_ == State::ending; }
+
+ private:
+    enum class State {
+        /// The other half is not there yet.
+        waiting,
+        open,
+        /// Our stream has ended; the other half was told.
+        ending,
+        /// Both have ended; the object is about to go.
+        over,
+    };
+
+    void on_readable() override;
+    void on_taken(std::size_t bytes) override;
+    void on_lost(const Error& reason) override;
+
+    void pump();
+    void ended();
+    void close_and_retire();
+
+    Shard& shard_;
+    std::uint64_t id_;
+    std::unique_ptr<mux::Stream> stream_;
+    RelayRef other_;
+    SteadyTime last_used_;
+    /// Pushed and not yet on the carrier's queue; on it, and the other half not yet told.
+    std::size_t outstanding_ = 0;
+    std::size_t untold_ = 0;
+    Side side_;
+    State state_ = State::waiting;
+    bool lost_ = false;
+};
+
+}  // namespace skywire::dmsg::detail
