@@ -4,9 +4,7 @@
 
 #include "base/assert.hpp"
 
-#include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/post.hpp>
-#include <boost/asio/this_coro.hpp>
 
 namespace skywire::mux {
 namespace {
@@ -15,7 +13,8 @@ namespace {
 constexpr std::size_t kReadMin = 32 * 1024;
 /// What a session may read without giving the writers of its loop a turn.
 constexpr std::size_t kTurnBytes = 256 * 1024;
-/// A session whose carrier cannot wait without a buffer waits with this much once it is idle.
+/// For the next read of a session that has been idle: its carrier may not be able to wait without a
+/// buffer.
 constexpr std::size_t kIdleChunkBytes = 1024;
 constexpr Duration kIdle = std::chrono::seconds(1);
 /// For the last frames (a go-away) to be taken before the carrier is closed.
@@ -38,37 +37,40 @@ Session::State::State(
 
 void Session::State::start() {
     if (options_.protocol) decide(*options_.protocol);
-    spawn(read_loop(), stop_reading_.slot());
+    spawn(read_loop());
 }
 
-/// Not a net::Scope: it would cost an idle session 500 bytes more, and the reader's one read must
-/// be cancellable alone. `close` waits for the count to be zero.
-void Session::State::spawn(Task<> task, asio::cancellation_slot slot) {
+/// Not a net::Scope, which would cost an idle session some hundred bytes more: `close` ends both
+/// coroutines by closing the carrier and waits until none is left.
+void Session::State::spawn(Task<> task) {
     ++coroutines_;
     asio::co_spawn(
         executor,
         std::move(task),
-        asio::bind_cancellation_slot(
-            slot,
-            [self = shared_from_this()](std::exception_ptr error) {
-                --self->coroutines_;
-                self->changed_.notify();
-                if (error) std::rethrow_exception(error);
-            }
-        )
+        [self = shared_from_this()](std::exception_ptr error) {
+            --self->coroutines_;
+            self->changed_.notify();
+            if (error) std::rethrow_exception(error);
+        }
     );
+}
+
+/// A turn of the loop for others.
+Task<> Session::State::yield() {
+    co_await asio::post(executor, asio::use_awaitable);
 }
 
 void Session::State::decide(Protocol chosen) {
     if (core || ended) return;
     protocol = chosen;
-    const SteadyTime now = clock_.now();
+    // Not now: a peer that was silent until it had to be decided is pinged at once.
+    const SteadyTime began = last_received;
     switch (chosen) {
         case Protocol::yamux:
-            core = make_yamux(options_.core, *this, now);
+            core = make_yamux(options_.core, *this, began);
             break;
         case Protocol::smux:
-            core = make_smux(options_.core, *this, now);
+            core = make_smux(options_.core, *this, began);
             break;
     }
     if (going_away_) core->go_away();
@@ -235,56 +237,58 @@ void Session::State::on_go_away() {
     peer_going_away_ = true;
 }
 
+/// What only some turns need is done by other coroutines, so that this one's frame is small.
 Task<> Session::State::read_loop() {
-    co_await asio::this_coro::throw_if_cancelled(false);
     // The owner is not to be told anything inside the session's constructor.
-    co_await asio::post(executor, asio::use_awaitable);
+    co_await yield();
     take_surplus();
     bool more = false;
     std::size_t turn = 0;
     while (!ended) {
-        if (output_size() > options_.output_max) {
-            co_await room_.get(executor).wait();
-            continue;
-        }
+        if (output_size() > options_.output_max) co_await wait_for_room();
+        if (ended) break;
         if (!more) {
             turn = 0;
             const auto ready = co_await carrier->wait_readable();
+            if (!ready) end(ready.error(), /*farewell=*/false);
             if (ended) break;
-            if (!ready) {
-                end(ready.error(), /*farewell=*/false);
-                break;
-            }
         }
         const std::span<std::byte> room = prepare_chunk();
         reading_ = true;
         const auto size = co_await carrier->read_some(room);
         reading_ = false;
-        const bool stopped = std::exchange(read_stopped_, false);
-        if (stopped) co_await asio::this_coro::reset_cancellation_state();
-        if (ended) break;
-        if (!size && stopped) {
-            chunk_.reset();
-            read_bytes_ = kIdleChunkBytes;
-            more = false;
-            continue;
-        }
-        if (!size || *size == 0) {
-            end(size ? fail(skywire::errc::closed, "the peer closed the connection") : size.error(),
-                /*farewell=*/false);
-            break;
-        }
+        if (!have_result(size)) break;
+        // Where the chunk was filled there is probably more, and the next one may have to be held
+        // while it is waited for: until our next ping is answered, at most.
         more = *size == room.size();
         turn += *size;
-        have_read(*size);
-        if (!more && chunk_->unique()) chunk_.reset();
         if (more && turn >= kTurnBytes) {
             turn = 0;
-            co_await asio::post(executor, asio::use_awaitable);
+            co_await yield();
         }
     }
     chunk_.reset();
     deliver();
+}
+
+Task<> Session::State::wait_for_room() {
+    while (!ended && output_size() > options_.output_max)
+        co_await room_.get(executor).wait();
+    room_.reset();
+}
+
+bool Session::State::have_result(const Result<std::size_t>& size) {
+    if (ended) return false;
+    if (!size) {
+        end(size.error(), /*farewell=*/false);
+        return false;
+    }
+    if (*size == 0) {
+        end(fail(skywire::errc::closed, "the peer closed the connection"), /*farewell=*/false);
+        return false;
+    }
+    have_read(*size);
+    return true;
 }
 
 void Session::State::take_surplus() {
@@ -294,11 +298,9 @@ void Session::State::take_surplus() {
     std::copy(surplus.begin(), surplus.end(), chunk_->bytes().begin());
     chunk_used_ = 0;
     have_read(surplus.size());
-    chunk_.reset();
 }
 
 std::span<std::byte> Session::State::prepare_chunk() {
-    if (chunk_ && chunk_->unique() && chunk_->bytes().size() == read_bytes_) chunk_used_ = 0;
     if (chunk_ && chunk_->bytes().size() < chunk_used_ + std::min(kReadMin, read_bytes_)) {
         chunk_.reset();
     }
@@ -311,11 +313,12 @@ std::span<std::byte> Session::State::prepare_chunk() {
 
 void Session::State::have_read(std::size_t size) {
     last_received = clock_.now();
-    read_bytes_ = kChunkBytes;
     const ByteSpan bytes = chunk_->bytes().subspan(chunk_used_, size);
     chunk_used_ += size;
+    if (chunk_used_ == chunk_->bytes().size()) read_bytes_ = kChunkBytes;
     feed(bytes);
     deliver();
+    if (chunk_->unique()) chunk_.reset();
 }
 
 void Session::State::feed(ByteSpan bytes) {
@@ -389,13 +392,9 @@ void Session::State::check_idle(SteadyTime now) {
     }
     if (writer_waiting_ && !writer_used_) work_.notify();
     writer_used_ = false;
-    if (!chunk_ || now - last_received < kIdle) return;
-    if (!reading_) {
-        chunk_.reset();
-    } else if (chunk_->bytes().size() > kIdleChunkBytes && !read_stopped_) {
-        read_stopped_ = true;
-        stop_reading_.emit(asio::cancellation_type::terminal);
-    }
+    if (now - last_received < kIdle) return;
+    read_bytes_ = kIdleChunkBytes;
+    if (!reading_) chunk_.reset();
 }
 
 void Session::State::tell(Impl& stream) {
