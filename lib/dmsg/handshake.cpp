@@ -66,7 +66,7 @@ Task<Result<Bytes>> Frames::read() {
         const auto count = co_await carrier_->read_some(std::span(received_).subspan(had));
         received_.resize(had + (count ? *count : 0));
         if (!count) co_return count.error();
-        if (*count == 0) co_return fail(errc::closed, "the peer closed the connection");
+        if (*count == 0) co_return fail(skywire::errc::closed, "the peer closed the connection");
     }
 }
 

@@ -42,7 +42,7 @@ Task<Result<std::size_t>> read_full(mux::Stream& stream, std::span<std::byte> in
 }
 
 Error ended_early() {
-    return fail(errc::closed, "the stream ended inside an object");
+    return fail(skywire::errc::closed, "the stream ended inside an object");
 }
 
 /// The record behind a length.
@@ -143,7 +143,7 @@ Task<Result<Session::FirstObject>> Session::receive_first(
 Task<Result<SignedObject>> Session::receive(mux::Stream& stream, SteadyTime deadline) {
     const auto record = co_await read_framed_until(stream, context_.clock, deadline);
     if (!record) co_return record.error();
-    if (!*record) co_return fail(errc::closed, "the stream ended where an object was due");
+    if (!*record) co_return fail(skywire::errc::closed, "the stream ended where an object was due");
     if ((*record)->empty()) {
         co_return Error(Code::signed_object_invalid, "a ping marker where an object was due");
     }

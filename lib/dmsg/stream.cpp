@@ -54,7 +54,7 @@ Task<Result<bool>> Stream::State::receive() {
 
 Task<Result<>> Stream::State::send(detail::Parts parts) {
     while (!parts.empty()) {
-        if (closed) co_return fail(errc::closed, {});
+        if (closed) co_return fail(skywire::errc::closed, {});
         auto sealed = detail::seal_chunk(parts, sealer);
         if (!sealed) co_return sealed.error();
         mux::ByteQueue queue;
@@ -79,7 +79,7 @@ Stream::~Stream() = default;
 Task<Result<std::size_t>> Stream::read_some(std::span<std::byte> into) {
     SKY_ASSERT(!into.empty());
     while (true) {
-        if (state_->closed) co_return fail(errc::closed, {});
+        if (state_->closed) co_return fail(skywire::errc::closed, {});
         const auto count = state_->reader.read(into);
         if (!count) co_return count.error();
         if (*count > 0) co_return *count;

@@ -154,7 +154,7 @@ Result<std::string> address_text(ByteSpan ip) {
         if (!address.is_v4_mapped()) return address.to_string();
         return asio::ip::make_address_v4(asio::ip::v4_mapped, address).to_string();
     }
-    return fail(errc::malformed, fmt::format("an IP address of {} bytes", ip.size()));
+    return fail(skywire::errc::malformed, fmt::format("an IP address of {} bytes", ip.size()));
 }
 
 Task<Result<std::string>> look_up_now(
