@@ -3,6 +3,7 @@
 #include "base/test.hpp"
 
 #include <unordered_set>
+#include <vector>
 
 using namespace skywire;
 using crypto::PublicKey;
@@ -180,6 +181,7 @@ TEST_CASE("keys: read again, also many at a time, a key has the same point") {
     SeededRandom random(8);
     const auto ours = crypto::generate_key_pair(random);
     std::vector<crypto::KeyPair> pairs;
+    pairs.reserve(400);
     for (int i = 0; i < 400; ++i)
         pairs.push_back(crypto::generate_key_pair(random));
     for (int round = 0; round < 2; ++round) {

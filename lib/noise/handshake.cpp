@@ -145,18 +145,27 @@ void Handshake::State::mix_product(
 }
 
 void Handshake::State::mix_product(Token token) {
+    // What a token needs has come with an earlier one, or with `make`.
+    const auto own_ephemeral = [this]() -> const crypto::SecretKey& {
+        SKY_ASSERT(ephemeral);
+        return ephemeral->secret_key;
+    };
+    const auto theirs = [](const std::optional<crypto::CurvePoint>& point) -> const auto& {
+        SKY_ASSERT(point);
+        return *point;
+    };
     const bool initiator = role == Role::initiator;
     switch (token) {
         case Token::ee:
-            return mix_product(ephemeral->secret_key, *remote_ephemeral);
+            return mix_product(own_ephemeral(), theirs(remote_ephemeral));
         case Token::ss:
-            return mix_product(local.secret_key, *remote_static);
+            return mix_product(local.secret_key, theirs(remote_static));
         case Token::es:
-            if (initiator) return mix_product(ephemeral->secret_key, *remote_static);
-            return mix_product(local.secret_key, *remote_ephemeral);
+            if (initiator) return mix_product(own_ephemeral(), theirs(remote_static));
+            return mix_product(local.secret_key, theirs(remote_ephemeral));
         case Token::se:
-            if (initiator) return mix_product(local.secret_key, *remote_ephemeral);
-            return mix_product(ephemeral->secret_key, *remote_static);
+            if (initiator) return mix_product(local.secret_key, theirs(remote_ephemeral));
+            return mix_product(own_ephemeral(), theirs(remote_static));
         case Token::e:
         case Token::s:
             break;

@@ -31,7 +31,8 @@ class ScriptedStream final : public net::Stream {
 
     Task<Result<std::size_t>> read_some(std::span<std::byte> into) override {
         if (script_.incoming.empty()) {
-            if (script_.read_failure) co_return *std::exchange(script_.read_failure, {});
+            const auto failure = std::exchange(script_.read_failure, {});
+            if (failure) co_return *failure;
             co_return std::size_t{0};
         }
         Bytes& chunk = script_.incoming.front();
@@ -122,31 +123,37 @@ struct PipeFixture {
         std::tie(a, b) = net::make_pipe(loop.ioc.get_executor(), room);
     }
 
-    using Outcome = std::optional<Result<std::unique_ptr<NoiseStream>>>;
+    struct Outcome {
+        NoiseStream& stream() { return *result.value(); }
+
+        bool ended = false;
+        Result<std::unique_ptr<NoiseStream>> result{Error()};
+    };
 
     void start(Role role, std::unique_ptr<net::Stream>& carrier, Outcome& outcome) {
         scope.spawn("handshake", [this, role, &carrier, &outcome]() -> Task<> {
             const auto& keys = role == Role::initiator ? client : server;
             auto handshake = Handshake::make(Pattern::xx, role, keys).value();
             Clock& clock = loop.context.clock;
-            outcome = co_await noise_handshake(
+            outcome.result = co_await noise_handshake(
                 std::move(carrier),
                 std::move(handshake),
                 loop.random,
                 clock,
                 clock.now() + kHandshakeLimit
             );
+            outcome.ended = true;
         });
     }
     void shake() {
         start(Role::initiator, a, client_end);
         start(Role::responder, b, server_end);
-        loop.run_until([&] { return client_end && server_end; });
+        loop.run_until([&] { return client_end.ended && server_end.ended; });
     }
     std::string failure(const Outcome& outcome) {
-        loop.run_until([&] { return outcome.has_value(); });
-        REQUIRE(outcome->has_error());
-        return outcome->error().message();
+        loop.run_until([&] { return outcome.ended; });
+        REQUIRE(outcome.result.has_error());
+        return outcome.result.error().message();
     }
     void write_raw(net::Stream& to, Bytes bytes) {
         const auto work = [&]() -> Task<> { (co_await to.write(bytes)).value(); };
@@ -337,10 +344,8 @@ TEST_CASE("noise stream: XX over a pipe, both learn, data in both directions at 
     const std::size_t room = GENERATE(std::size_t{1}, std::size_t{37}, std::size_t{100'000});
     PipeFixture f(room);
     f.shake();
-    REQUIRE(*f.client_end);
-    REQUIRE(*f.server_end);
-    NoiseStream& client = **f.client_end.value();
-    NoiseStream& server = **f.server_end.value();
+    NoiseStream& client = f.client_end.stream();
+    NoiseStream& server = f.server_end.stream();
     CHECK(client.remote_key() == f.server.public_key);
     CHECK(server.remote_key() == f.client.public_key);
     const std::size_t size = room == 1 ? 20'000 : 500'000;
@@ -378,9 +383,8 @@ TEST_CASE("noise stream: what follows the last message at once is not lost") {
     const Bytes data = peer_frames(sealer, as_bytes("at once"));
     last.insert(last.end(), data.begin(), data.end());
     f.write_raw(*f.a, last);
-    f.loop.run_until([&] { return f.server_end.has_value(); });
-    REQUIRE(*f.server_end);
-    const Bytes got = f.loop.run(receive_all(**f.server_end.value(), 7, 1));
+    f.loop.run_until([&] { return f.server_end.ended; });
+    const Bytes got = f.loop.run(receive_all(f.server_end.stream(), 7, 1));
     CHECK(as_text(got) == "at once");
 }
 
@@ -420,16 +424,16 @@ TEST_CASE("noise stream: a silent peer has 30 seconds") {
     f.loop.settle();
     clock.advance(kHandshakeLimit - std::chrono::milliseconds(1));
     f.loop.settle();
-    CHECK_FALSE(f.client_end);
+    CHECK_FALSE(f.client_end.ended);
     clock.advance(std::chrono::milliseconds(1));
-    f.loop.run_until([&] { return f.client_end.has_value(); });
-    CHECK(f.client_end->error() == make_error_code(skywire::errc::timed_out));
+    f.loop.run_until([&] { return f.client_end.ended; });
+    CHECK(f.client_end.result.error() == make_error_code(skywire::errc::timed_out));
 }
 
 TEST_CASE("noise stream: a cancelled write cuts the stream off") {
     PipeFixture f(100);
     f.shake();
-    NoiseStream& client = **f.client_end.value();
+    NoiseStream& client = f.client_end.stream();
     std::optional<Result<>> written;
     f.scope.spawn("writer", [&]() -> Task<> { written = co_await client.write(Bytes(5000)); });
     f.loop.settle();
