@@ -6,6 +6,7 @@
 #include "net/context.hpp"
 #include "net/network.hpp"
 
+#include <functional>
 #include <memory>
 #include <set>
 #include <string>
