@@ -33,10 +33,10 @@ struct LinkOptions {
     /// What one stream may hold in this direction, written but not read by the other end: both
     /// kernels' buffers in one. The writer waits while it is full.
     std::size_t stream_bytes_max = 256 * 1024;
-    /// A write travels in segments of 1 to this many bytes.
+    /// A write travels in segments of this many bytes at most.
     std::size_t segment_bytes_max = 16 * 1024;
-    /// So many reads get less than there is.
-    double read_fragment_probability = 0.1;
+    /// So many segments, and so many reads, are shorter than they could be, by any length.
+    double fragment_probability = 0.1;
 
     Duration retransmit_min = std::chrono::milliseconds(200);
     /// A sender whose bytes are not acknowledged for so long fails with asio::error::timed_out

@@ -43,7 +43,7 @@ LinkOptions LinkOptions::rough() {
     options.path_clog_probability = 0.002;
     options.path_clog_duration_mean = milliseconds(500);
     options.segment_bytes_max = 1460;
-    options.read_fragment_probability = 0.3;
+    options.fragment_probability = 0.3;
     return options;
 }
 
@@ -102,12 +102,11 @@ class World::Impl {
     ManualClock clock;
     SeededRandom test_random;
     TestFaults faults;
-    std::optional<asio::io_context> ioc{std::in_place, 1};
-    std::optional<asio::executor_work_guard<asio::io_context::executor_type>> busy{
-        ioc->get_executor()
-    };
+    std::unique_ptr<asio::io_context> ioc = std::make_unique<asio::io_context>(1);
+    using Guard = asio::executor_work_guard<asio::io_context::executor_type>;
+    std::unique_ptr<Guard> busy = std::make_unique<Guard>(ioc->get_executor());
     detail::Fabric fabric;
-    std::optional<detail::WorkerGate> workers{std::in_place, kJobsMax};
+    std::unique_ptr<detail::WorkerGate> workers = std::make_unique<detail::WorkerGate>(kJobsMax);
     std::vector<std::unique_ptr<Node>> nodes;
     std::uint32_t ips_made = 0;
     /// Handlers since time last moved.
@@ -212,7 +211,7 @@ Executor World::loop() noexcept {
     return impl_->ioc->get_executor();
 }
 
-Random& World::random() noexcept {
+Random& World::test_random() noexcept {
     return impl_->test_random;
 }
 

@@ -85,7 +85,7 @@ class World {
     std::uint64_t seed() const noexcept;
     Executor loop() noexcept;
     /// The test's own source of chance: drawing from it changes no node's.
-    Random& random() noexcept;
+    Random& test_random() noexcept;
     TestFaults& faults() noexcept;
 
     /// The default of all links without options of their own; then one link, both directions; then

@@ -49,7 +49,7 @@ std::optional<Result<std::size_t>> Connection::try_read(
         return std::size_t{0};
     }
     std::size_t size = std::min(into.size(), wire.unread());
-    if (size > 1 && fabric_.chance(fabric_.options(wire.path).read_fragment_probability)) {
+    if (size > 1 && fabric_.chance(fabric_.options(wire.path).fragment_probability)) {
         size = 1 + fabric_.random().below(size);
     }
     std::copy_n(wire.received.data() + wire.start, size, into.data());
@@ -91,7 +91,9 @@ Result<std::size_t> Connection::try_write(std::size_t side, ByteSpan bytes) {
     for (ByteSpan rest = bytes.first(size); !rest.empty();) {
         std::size_t part =
             std::min(rest.size(), std::max<std::size_t>(options.segment_bytes_max, 1));
-        part = 1 + fabric_.random().below(part);
+        if (fabric_.chance(options.fragment_probability)) {
+            part = 1 + fabric_.random().below(part);
+        }
         send(
             side,
             Segment::Kind::data,

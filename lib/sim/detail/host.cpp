@@ -31,6 +31,7 @@ void forget(std::map<Host::Port, State*>& bound, const State& state) {
 template <class State>
 std::vector<State*> all_of(const std::map<Host::Port, State*>& bound) {
     std::vector<State*> all;
+    all.reserve(bound.size());
     for (const auto& [port, state] : bound)
         all.push_back(state);
     return all;
