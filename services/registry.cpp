@@ -1,6 +1,7 @@
 #include "services/registry.hpp"
 
 #include "services/dmsg_discovery/service.hpp"
+#include "services/dmsg_server/service.hpp"
 #include "services/noop/service.hpp"
 #include "services/stun_server/service.hpp"
 
@@ -9,6 +10,7 @@ namespace skywire::services {
 framework::ServiceRegistry all_service_types() {
     framework::ServiceRegistry registry;
     registry.add(dmsg_discovery_type());
+    registry.add(dmsg_server_type());
     registry.add(noop_type());
     registry.add(stun_server_type());
     return registry;

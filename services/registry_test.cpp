@@ -10,7 +10,8 @@ namespace skywire::services {
 TEST_CASE("registry: every type is complete, and no key of a type is named twice") {
     const auto registry = all_service_types();
     CHECK(
-        registry.names() == std::vector<std::string_view>{"dmsg-discovery", "noop", "stun-server"}
+        registry.names() ==
+        std::vector<std::string_view>{"dmsg-discovery", "dmsg-server", "noop", "stun-server"}
     );
     for (const auto& [name, type] : registry.types()) {
         INFO(name);

@@ -91,6 +91,9 @@ class EphemeralNetwork::MappedListener final : public net::Listener {
     ~MappedListener() override { forget(); }
 
     Task<Result<std::unique_ptr<net::Stream>>> accept() override { return real_->accept(); }
+    Task<Result<std::unique_ptr<net::Stream>>> accept_on(Executor loop) override {
+        return real_->accept_on(std::move(loop));
+    }
     const net::Address& local() const noexcept override { return asked_; }
     void close() noexcept override {
         real_->close();

@@ -43,6 +43,11 @@ class Server::Impl {
         std::unique_ptr<DiscoveryClient> discovery
     );
 
+    ~Impl() {
+        // The shards hold the core, and the core the shards.
+        if (!started_) core_->shards.clear();
+    }
+
     void start(std::function<void()> on_registered);
     void serve(std::unique_ptr<net::Listener> listener, bool websocket_only);
     void serve(std::unique_ptr<net::Stream> stream);
@@ -281,7 +286,6 @@ Task<std::vector<std::string>> Server::Impl::stop(SteadyTime deadline) {
         late.push_back(std::move(name));
     if (!late.empty()) co_return late;
     stopped_ = true;
-    // The shards hold the core, and the core the shards.
     core_->shards.clear();
     co_return late;
 }
