@@ -201,7 +201,7 @@ ByteQueue::Piece ByteQueue::pop() {
 }
 
 void ByteQueue::release() noexcept {
-    pieces_ = {};
+    std::vector<Piece>().swap(pieces_);
     first_ = 0;
     size_ = 0;
     pinned_ = 0;

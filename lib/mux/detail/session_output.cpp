@@ -3,9 +3,6 @@
 #include "base/assert.hpp"
 #include "mux/detail/session_state.hpp"
 
-#include <boost/asio/post.hpp>
-#include <boost/asio/this_coro.hpp>
-
 namespace skywire::mux {
 namespace {
 
@@ -25,7 +22,7 @@ void Session::State::wake_writer() {
     writer_used_ = true;
     if (!writer_running_) {
         writer_running_ = true;
-        spawn(write_loop(), {});
+        spawn(write_loop());
     } else if (writer_waiting_) {
         writer_waiting_ = false;
         work_.notify();
@@ -111,9 +108,8 @@ void Session::State::fill() {
 
 /// Started by the first output; waits for more until the next tick finds that none has come.
 Task<> Session::State::write_loop() {
-    co_await asio::this_coro::throw_if_cancelled(false);
     // Starts inside whatever made the output, which is not the place to tell anybody anything.
-    co_await asio::post(executor, asio::use_awaitable);
+    co_await yield();
     std::array<ByteSpan, kPartsMax> parts;
     while (!carrier_closed_) {
         if (!ended) fill();
@@ -138,6 +134,7 @@ Task<> Session::State::write_loop() {
         if (output_size() <= options_.output_max) room_.notify();
     }
     writer_running_ = false;
+    work_.reset();
     if (ended) close_carrier();
     deliver();
 }

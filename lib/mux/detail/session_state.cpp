@@ -104,7 +104,8 @@ void Session::State::end(Error reason, bool farewell) {
     sending_.clear();
     for (auto& [id, stream] : std::exchange(streams_, {}))
         lose(*stream, lost);
-    incoming_ = {};
+    incoming_.clear();
+    incoming_.shrink_to_fit();
     incoming_next_ = 0;
     pong_.notify();
     room_.notify();
@@ -237,29 +238,32 @@ void Session::State::on_go_away() {
     peer_going_away_ = true;
 }
 
-/// What only some turns need is done by other coroutines, so that this one's frame is small.
+/// The frame in which an idle session waits: what reading needs is in others.
 Task<> Session::State::read_loop() {
     // The owner is not to be told anything inside the session's constructor.
     co_await yield();
     take_surplus();
-    bool more = false;
-    std::size_t turn = 0;
     while (!ended) {
+        const auto ready = co_await carrier->wait_readable();
+        if (!ready) end(ready.error(), /*farewell=*/false);
+        if (!ended) co_await read_available();
+    }
+    chunk_.reset();
+    deliver();
+}
+
+/// Where a read fills its chunk there is probably more, and the next chunk may have to be held
+/// while it is waited for: until our next ping is answered, at most.
+Task<> Session::State::read_available() {
+    bool more = true;
+    for (std::size_t turn = 0; more;) {
         if (output_size() > options_.output_max) co_await wait_for_room();
         if (ended) break;
-        if (!more) {
-            turn = 0;
-            const auto ready = co_await carrier->wait_readable();
-            if (!ready) end(ready.error(), /*farewell=*/false);
-            if (ended) break;
-        }
         const std::span<std::byte> room = prepare_chunk();
         reading_ = true;
         const auto size = co_await carrier->read_some(room);
         reading_ = false;
         if (!have_result(size)) break;
-        // Where the chunk was filled there is probably more, and the next one may have to be held
-        // while it is waited for: until our next ping is answered, at most.
         more = *size == room.size();
         turn += *size;
         if (more && turn >= kTurnBytes) {
@@ -267,8 +271,6 @@ Task<> Session::State::read_loop() {
             co_await yield();
         }
     }
-    chunk_.reset();
-    deliver();
 }
 
 Task<> Session::State::wait_for_room() {
@@ -444,7 +446,8 @@ void Session::State::deliver() {
 void Session::State::deliver_stream() {
     const std::shared_ptr<Impl> stream = std::move(incoming_[incoming_next_++]);
     if (incoming_next_ == incoming_.size()) {
-        incoming_ = {};
+        incoming_.clear();
+        incoming_.shrink_to_fit();
         incoming_next_ = 0;
     }
     // Gone again before the owner has seen it.

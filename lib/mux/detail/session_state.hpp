@@ -5,7 +5,6 @@
 
 #include <unordered_map>
 
-#include <boost/asio/cancellation_signal.hpp>
 #include <boost/intrusive/list.hpp>
 
 /// What a session and its streams share. Each of them holds it, so either may go first.
@@ -21,6 +20,8 @@ class LazyEvent {
     void notify() {
         if (event_) event_->notify();
     }
+    /// Nobody waits.
+    void reset() noexcept { event_.reset(); }
 
  private:
     std::unique_ptr<net::Event> event_;
@@ -150,7 +151,8 @@ class Session::State final : public CoreEvents,
     using List = boost::intrusive::
         list<Impl, boost::intrusive::base_hook<Hook>, boost::intrusive::constant_time_size<false>>;
 
-    void spawn(Task<> task, asio::cancellation_slot slot);
+    void spawn(Task<> task);
+    Task<> yield();
     void close_carrier();
     Impl* find(StreamId id) const;
     void forget(Impl& stream);
@@ -158,6 +160,10 @@ class Session::State final : public CoreEvents,
 
     // Reading.
     Task<> read_loop();
+    Task<> read_available();
+    Task<> wait_for_room();
+    /// False where the session has ended.
+    bool have_result(const Result<std::size_t>& size);
     void take_surplus();
     std::span<std::byte> prepare_chunk();
     void have_read(std::size_t size);
@@ -191,7 +197,6 @@ class Session::State final : public CoreEvents,
     Error reason_;
     SteadyTime ended_at_{};
 
-    asio::cancellation_signal stop_reading_;
     std::optional<Chunk> chunk_;
     std::size_t chunk_used_ = 0;
     std::size_t read_bytes_ = kChunkBytes;
@@ -229,8 +234,6 @@ class Session::State final : public CoreEvents,
     bool delivering_ = false;
     /// The reader holds a chunk and waits for bytes to fill it.
     bool reading_ = false;
-    /// The read under way is cancelled only to give its chunk back.
-    bool read_stopped_ = false;
     bool writer_running_ = false;
     bool writer_waiting_ = false;
     /// The writer had something to do since the last tick.
