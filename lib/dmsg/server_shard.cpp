@@ -1,6 +1,7 @@
 #include "dmsg/server_shard.hpp"
 
 #include "dmsg/first_bytes.hpp"
+#include "http/websocket.hpp"
 #include "net/deadline.hpp"
 
 #include <boost/asio/this_coro.hpp>
@@ -13,6 +14,7 @@ constexpr std::chrono::milliseconds kSweepInterval{250};
 constexpr std::chrono::seconds kHalfLimit{15};
 // A server of unknown make is left in peace for this long behind the handshake (section 4).
 constexpr std::chrono::milliseconds kSilence{100};
+constexpr const char* kWebSocketPath = "/dmsg";
 constexpr Duration kRedialMin = std::chrono::seconds(5);
 constexpr Duration kRedialMax = std::chrono::seconds(60);
 
@@ -190,10 +192,21 @@ Task<Result<Handshaken>> Shard::shake_hands(
         stream->close();
         co_return refused(refusal_name(refusal));
     }
-    const bool plain = opening->first.kind == FirstBytes::Kind::handshake;
-    if (!plain || websocket) {
+    const bool upgrade = opening->first.kind == FirstBytes::Kind::websocket;
+    if (!upgrade && (websocket || opening->first.kind != FirstBytes::Kind::handshake)) {
         stream->close();
         co_return refused("unknown_protocol");
+    }
+    if (upgrade) {
+        auto upgraded = co_await net::with_deadline(
+            context_.clock,
+            begun + kHandshakeTimeout,
+            http::accept_websocket(
+                context_, std::move(stream), std::exchange(opening->received, {}), kWebSocketPath
+            )
+        );
+        if (!upgraded) co_return refused("websocket");
+        stream = std::move(*upgraded);
     }
     auto handshaken = co_await handshake_as_server(
         context_, std::move(stream), core_->options.keys, std::move(opening->received)
