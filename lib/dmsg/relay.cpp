@@ -5,8 +5,8 @@
 namespace skywire::dmsg::detail {
 namespace {
 
-// A window's half must be free before a peer hears of it, so smaller news can wait.
-constexpr std::size_t kTellBytes = 64 * 1024;
+// Less than half of the smaller window (of smux) may be kept back without anybody having to wait.
+constexpr std::size_t kTellBytes = 24 * 1024;
 
 }  // namespace
 
@@ -34,6 +34,23 @@ void RelayHalf::start() {
     pump();
 }
 
+void RelayHalf::tell(RelayMail::Kind kind, std::size_t taken, mux::ByteQueue bytes) {
+    shard_.tell(other_.shard, {kind, other_.id, taken, std::move(bytes)});
+}
+
+void RelayHalf::receive(RelayMail mail) {
+    switch (mail.kind) {
+        case RelayMail::Kind::start:
+            return start();
+        case RelayMail::Kind::bytes:
+            return take(std::move(mail.bytes));
+        case RelayMail::Kind::taken:
+            return taken(mail.taken);
+        case RelayMail::Kind::finish:
+            return finish();
+    }
+}
+
 void RelayHalf::on_readable() {
     if (state_ == State::open) pump();
 }
@@ -42,9 +59,7 @@ void RelayHalf::pump() {
     if (const std::size_t size = stream_->received(); size > 0) {
         last_used_ = shard_.now();
         shard_.count_relayed(side_, size);
-        shard_.tell(other_, [bytes = stream_->take_received()](RelayHalf& other) mutable {
-            other.take(std::move(bytes));
-        });
+        tell(RelayMail::Kind::bytes, 0, stream_->take_received());
     }
     // The other half may have ended both meanwhile.
     if (state_ == State::open && stream_->finished()) ended();
@@ -53,18 +68,13 @@ void RelayHalf::pump() {
 void RelayHalf::take(mux::ByteQueue bytes) {
     if (lost_ || state_ == State::over) return;
     last_used_ = shard_.now();
-    outstanding_ += bytes.size();
     stream_->push(std::move(bytes));
 }
 
 void RelayHalf::on_taken(std::size_t bytes) {
-    outstanding_ -= std::min(outstanding_, bytes);
     untold_ += bytes;
-    if (untold_ < kTellBytes && outstanding_ > 0) return;
-    if (state_ == State::over) return;
-    shard_.tell(other_, [bytes = std::exchange(untold_, 0)](RelayHalf& other) {
-        other.taken(bytes);
-    });
+    if (untold_ < kTellBytes || state_ == State::over) return;
+    tell(RelayMail::Kind::taken, std::exchange(untold_, 0));
 }
 
 void RelayHalf::taken(std::size_t bytes) {
@@ -80,7 +90,7 @@ void RelayHalf::on_lost(const Error&) {
 void RelayHalf::ended() {
     state_ = State::ending;
     last_used_ = shard_.now();
-    shard_.tell(other_, [](RelayHalf& other) { other.finish(); });
+    tell(RelayMail::Kind::finish);
 }
 
 void RelayHalf::finish() {

@@ -16,6 +16,26 @@ struct RelayRef {
     std::uint64_t id = 0;
 };
 
+/// What one half of a relay says to the other.
+struct RelayMail {
+    enum class Kind {
+        /// The other half is there: bytes move from now on.
+        start,
+        /// Its stream has received `bytes`.
+        bytes,
+        /// `taken` bytes of what it was given are on its carrier's queue.
+        taken,
+        /// Its stream has ended, or it has seen that ours has: nothing more comes from it.
+        finish,
+    };
+
+    Kind kind = Kind::finish;
+    /// The half that is spoken to, on its shard.
+    std::uint64_t to = 0;
+    std::size_t taken = 0;
+    mux::ByteQueue bytes;
+};
+
 /// One of the two streams that a server has bridged. Each half lives on the event loop of its own
 /// stream and is owned by that loop's shard; they talk in messages, by call where both are on one
 /// loop and by post where not, and never share anything.
@@ -42,17 +62,10 @@ class RelayHalf final : private mux::Stream::Observer {
     RelayHalf(const RelayHalf&) = delete;
     RelayHalf& operator=(const RelayHalf&) = delete;
 
-    /// The other half is there: bytes move from now on.
+    /// Bytes move from now on: the other half is there.
     void start();
-
-    // What the other half says.
-
-    /// Its stream has received this.
-    void take(mux::ByteQueue bytes);
-    /// So much of what it was given is on its carrier's queue.
-    void taken(std::size_t bytes);
-    /// Its stream has ended, or it has seen that ours has: nothing more comes from it.
-    void finish();
+    /// What the other half says.
+    void receive(RelayMail mail);
 
     /// Ends both halves, as if the stream had been lost: idle, or nothing was heard of the other.
     void give_up();
@@ -79,7 +92,11 @@ class RelayHalf final : private mux::Stream::Observer {
     void on_taken(std::size_t bytes) override;
     void on_lost(const Error& reason) override;
 
+    void take(mux::ByteQueue bytes);
+    void taken(std::size_t bytes);
+    void finish();
     void pump();
+    void tell(RelayMail::Kind kind, std::size_t taken = 0, mux::ByteQueue bytes = {});
     void ended();
     void close_and_retire();
 
@@ -88,8 +105,7 @@ class RelayHalf final : private mux::Stream::Observer {
     std::unique_ptr<mux::Stream> stream_;
     RelayRef other_;
     SteadyTime last_used_;
-    /// Pushed and not yet on the carrier's queue; on it, and the other half not yet told.
-    std::size_t outstanding_ = 0;
+    /// On the carrier's queue, and the other half not yet told.
     std::size_t untold_ = 0;
     Side side_;
     State state_ = State::waiting;

@@ -1,6 +1,7 @@
 #include "dmsg/server_session.hpp"
 
 #include "dmsg/server_shard.hpp"
+#include "net/deadline.hpp"
 #include "net/timer.hpp"
 
 #include <array>
@@ -15,6 +16,10 @@ namespace {
 constexpr std::chrono::seconds kSilentAtFirst{5};
 // For a job on another loop: its own limits come first, but for a loop that hangs.
 constexpr std::chrono::seconds kOutcomeGrace{3};
+// For what we answer to be taken: less than a relay's half waits for the other one.
+constexpr std::chrono::seconds kAnswerLimit{10};
+// For a request to be taken: a client of 2025 gives its session up where one takes longer.
+constexpr std::chrono::seconds kRequestLimit{20};
 // Asking one peer server after another ends here.
 constexpr std::chrono::seconds kPeersLimit{10};
 
@@ -56,17 +61,19 @@ class StartDuty {
  public:
     StartDuty(Shard& shard, RelayRef half) : shard_(shard), half_(half) {}
     ~StartDuty() {
-        if (owed_) shard_.tell(half_, [](RelayHalf& half) { half.finish(); });
+        if (owed_) tell(RelayMail::Kind::finish);
     }
     StartDuty(const StartDuty&) = delete;
     StartDuty& operator=(const StartDuty&) = delete;
 
     void fulfil() {
         owed_ = false;
-        shard_.tell(half_, [](RelayHalf& half) { half.start(); });
+        tell(RelayMail::Kind::start);
     }
 
  private:
+    void tell(RelayMail::Kind kind) { shard_.tell(half_.shard, {kind, half_.id, 0, {}}); }
+
     Shard& shard_;
     RelayRef half_;
     bool owed_ = true;
@@ -156,6 +163,12 @@ void ServerSession::on_stream(Session&, std::unique_ptr<mux::Stream> stream) {
     scope_.spawn("stream set-up", [this, held] { return set_up(std::move(*held)); });
 }
 
+void ServerSession::on_refused(Session&, std::size_t streams) {
+    const bool draining = shard_.core().draining.load(std::memory_order_relaxed);
+    const auto why = draining ? StreamRefusal::draining : StreamRefusal::too_many_streams;
+    shard_.core().counters.refused_stream(refusal_name(why), streams);
+}
+
 void ServerSession::on_go_away(Session&) {}
 
 void ServerSession::on_end(Session&, const Error& reason) {
@@ -222,7 +235,9 @@ Task<> ServerSession::set_up(std::unique_ptr<mux::Stream> stream) {
 
 Task<> ServerSession::answer_ping(std::unique_ptr<mux::Stream> stream) {
     constexpr std::array<std::byte, 2> kMarker{};
-    const auto written = co_await stream->write(kMarker);
+    Clock& clock = shard_.context().clock;
+    const auto written =
+        co_await net::with_deadline(clock, clock.now() + kAnswerLimit, stream->write(kMarker));
     if (written) shard_.core().counters.pings.add();
     stream->close();
 }
@@ -239,7 +254,7 @@ Task<> ServerSession::answer_ip_look_up(std::unique_ptr<mux::Stream> stream, Sig
     const auto answer = SignedObject::sign(
         encode(response, Layout::with_ip), shard_.core().options.keys.secret_key
     );
-    const auto sent = co_await session_.send(*stream, answer);
+    const auto sent = co_await send(*stream, answer, kAnswerLimit);
     if (sent) shard_.core().counters.ip_look_ups.add();
     stream->close();
 }
@@ -258,7 +273,7 @@ Task<> ServerSession::bridge(
     }
     Forwarded& forwarded = std::get<Forwarded>(outcome);
     StartDuty start(shard_, forwarded.destination);
-    const auto sent = co_await session_.send(*stream, std::move(forwarded.response));
+    const auto sent = co_await send(*stream, std::move(forwarded.response), kAnswerLimit);
     if (!sent) {
         refuse(*stream, refusal_name(StreamRefusal::dialer_lost));
         co_return;
@@ -304,7 +319,7 @@ void ServerSession::forward(ForwardJob job) {
         shard_.send_outcome(dialer, refusal_name(StreamRefusal::destination_lost));
         return;
     }
-    if (setups_ >= shard_.core().options.limits.setups_per_session_max) {
+    if (forwards_ >= shard_.core().options.limits.setups_per_session_max) {
         shard_.send_outcome(dialer, refusal_name(StreamRefusal::destination_busy));
         return;
     }
@@ -315,7 +330,7 @@ void ServerSession::forward(ForwardJob job) {
 }
 
 Task<> ServerSession::forward_now(ForwardJob job) {
-    const Counted counted(setups_);
+    const Counted counted(forwards_);
     OutcomeDuty duty(shard_, job.dialer);
     ForwardOutcome outcome = co_await exchange(std::move(job));
     duty.fulfil(std::move(outcome));
@@ -323,11 +338,12 @@ Task<> ServerSession::forward_now(ForwardJob job) {
 
 /// Request to the peer, response from it; what it says must be right before anybody hears of it.
 Task<ForwardOutcome> ServerSession::exchange(ForwardJob job) {
-    co_await settle_protocol();
+    const bool settled = co_await settle_protocol();
+    if (!settled) co_return refusal_name(StreamRefusal::destination_lost);
     auto opened = session_.mux().open();
     if (!opened) co_return refusal_name(StreamRefusal::destination_busy);
     std::unique_ptr<mux::Stream> stream = std::move(*opened);
-    const auto sent = co_await session_.send(*stream, std::move(job.request));
+    const auto sent = co_await send(*stream, std::move(job.request), kRequestLimit);
     if (!sent) co_return refusal_name(StreamRefusal::destination_lost);
     const SteadyTime deadline =
         shard_.context().clock.now() + shard_.core().options.response_timeout;
@@ -348,12 +364,20 @@ Task<ForwardOutcome> ServerSession::exchange(ForwardJob job) {
     co_return Forwarded{std::move(*response), ours, job.dialer};
 }
 
-Task<> ServerSession::settle_protocol() {
-    if (session_.mux().protocol()) co_return;
+Task<Result<>> ServerSession::send(mux::Stream& stream, SignedObject object, Duration limit) {
+    Clock& clock = shard_.context().clock;
+    return net::with_deadline(clock, clock.now() + limit, session_.send(stream, std::move(object)));
+}
+
+Task<bool> ServerSession::settle_protocol() {
+    if (session_.mux().protocol()) co_return true;
     ask_protocol();
+    Clock& clock = shard_.context().clock;
+    const SteadyTime until = clock.now() + shard_.core().options.response_timeout;
     if (!settled_) settled_ = std::make_unique<net::Event>(shard_.context().loop);
-    while (!session_.mux().protocol() && !ended_)
-        if (!co_await settled_->wait()) co_return;
+    while (!session_.mux().protocol() && !ended_ && clock.now() < until)
+        if (!co_await settled_->wait()) break;
+    co_return session_.mux().protocol().has_value();
 }
 
 void ServerSession::ask_protocol() {
@@ -379,6 +403,8 @@ void ServerSession::decide(mux::Protocol protocol) {
 void ServerSession::tick(SteadyTime now) {
     if (ended_) return;
     if (!session_.mux().protocol() && now - began_ >= kSilentAtFirst) ask_protocol();
+    // Who waits for it sees whether the peer has said it itself.
+    if (settled_) settled_->notify();
     session_.mux().tick(now);
 }
 

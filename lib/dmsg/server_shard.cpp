@@ -308,7 +308,10 @@ void Shard::outcome_came(std::uint64_t dialer, ForwardOutcome outcome) {
         return found->second->come(std::move(outcome));
     // The dialer has gone.
     if (const auto* forwarded = std::get_if<Forwarded>(&outcome))
-        tell(forwarded->destination, [](RelayHalf& half) { half.finish(); });
+        tell(
+            forwarded->destination.shard,
+            {RelayMail::Kind::finish, forwarded->destination.id, 0, {}}
+        );
 }
 
 RelayHalf& Shard::add_relay(
@@ -321,6 +324,26 @@ RelayHalf& Shard::add_relay(
     }
     auto half = std::make_unique<RelayHalf>(*this, id, std::move(stream), other, side);
     return *relays_.emplace(id, std::move(half)).first->second;
+}
+
+void Shard::tell(std::uint32_t shard, RelayMail mail) {
+    if (shard == index_) {
+        if (RelayHalf* half = relay(mail.to)) half->receive(std::move(mail));
+        return;
+    }
+    std::vector<RelayMail>& out = mail_[shard];
+    out.push_back(std::move(mail));
+    if (out.size() > 1) return;
+    // Behind what the loop has to do now, which may have more to say: waking another loop for each
+    // word costs more than the word.
+    post([shard](Shard& self) { self.send_mail(shard); });
+}
+
+void Shard::send_mail(std::uint32_t shard) {
+    other(shard).post([mails = std::exchange(mail_[shard], {})](Shard& there) mutable {
+        for (RelayMail& mail : mails)
+            if (RelayHalf* half = there.relay(mail.to)) half->receive(std::move(mail));
+    });
 }
 
 RelayHalf* Shard::relay(std::uint64_t id) {

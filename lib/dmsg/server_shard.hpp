@@ -76,17 +76,9 @@ class Shard final : public std::enable_shared_from_this<Shard> {
     RelayHalf& add_relay(
         std::uint64_t id, std::unique_ptr<mux::Stream> stream, RelayRef other, RelayHalf::Side side
     );
-    /// `message(half)` for a half on whatever shard, if it is still there.
-    template <class Message>
-    void tell(RelayRef to, Message message) {
-        if (to.shard == index_) {
-            if (RelayHalf* half = relay(to.id)) message(*half);
-            return;
-        }
-        other(to.shard).post([id = to.id, message = std::move(message)](Shard& shard) mutable {
-            if (RelayHalf* half = shard.relay(id)) message(*half);
-        });
-    }
+    /// Hands a half on whatever shard its mail, if it is still there. In order; to another shard in
+    /// batches.
+    void tell(std::uint32_t shard, RelayMail mail);
     RelayHalf* relay(std::uint64_t id);
     /// The half is over; it is destroyed once nothing of it is on the stack.
     void retire(std::uint64_t id);
@@ -117,6 +109,7 @@ class Shard final : public std::enable_shared_from_this<Shard> {
     Task<> sweep();
     void sweep_relays();
     void flush_counts();
+    void send_mail(std::uint32_t shard);
     void outcome_came(std::uint64_t dialer, ForwardOutcome outcome);
 
     net::Context context_;
@@ -130,6 +123,8 @@ class Shard final : public std::enable_shared_from_this<Shard> {
     std::unordered_map<std::uint64_t, std::unique_ptr<ServerSession>> sessions_;
     std::unordered_map<std::uint64_t, std::unique_ptr<RelayHalf>> relays_;
     std::vector<std::unique_ptr<RelayHalf>> retired_;
+    /// For other shards' halves, by shard.
+    std::unordered_map<std::uint32_t, std::vector<RelayMail>> mail_;
     std::unordered_map<std::uint64_t, Waiting*> waiting_;
     /// Told when a session is gone: peers are dialled again.
     net::Event session_gone_;
