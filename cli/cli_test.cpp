@@ -18,6 +18,7 @@ TEST_CASE("cli: svc run --list and svc list print the types, sorted") {
         run.out ==
         "registered service types:\n"
         "  dmsg-discovery\n"
+        "  dmsg-server\n"
         "  noop\n"
         "  stun-server\n"
         "  test-service\n"

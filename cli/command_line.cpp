@@ -59,6 +59,8 @@ void add_option(CLI::App& app, const Option& option) {
         added = app.add_option(option.names, list, option.help);
         if (option.by_commas) added->delimiter(',');
         added->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+        // "--server A ADDRESS": one value for each, the rest is somebody else's.
+        if (!option.is_positional()) added->allow_extra_args(false);
     }
     if (!option.choices.empty()) added->check(CLI::IsMember(option.choices));
     // After the check, which would put its own words in the place of the name.

@@ -12,6 +12,7 @@ import http.client
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import socket
@@ -40,6 +41,10 @@ KEYS = {
     "dmsgd": (
         "b3f6706cb72215d3873ef92cc0c6037a47fe651112b1685017d6347eed0fb714",
         "02857a87410b3709eddb99bc00508cc7cfeb588d5ed87e3ef9d2aac838ad49470a",
+    ),
+    "dmsgs": (
+        "6eddf9399b14f29a60e6a652b321d082f9ed2f0172e02c9d9c1a2a22acf4bee3",
+        "035915c609f71d0c7df27df85ec698ceca0cb262590a54f732e3bbd0cc68d89282",
     ),
     "tpd": (
         "85789cd7efcdf35340c8f4cb3e15bccdff57efda49af5bcdddaae57374d25ab8",
@@ -193,6 +198,24 @@ def discovery(name="dmsgd", **keys):
     keys.setdefault("addr", free_address())
     keys.setdefault("testing", True)
     return block("dmsg-discovery", name, **keys)
+
+
+def dmsg_server(at, name="dmsgs", **keys):
+    """A dmsg-server that registers with the discovery at this address."""
+    keys.setdefault("secret_key", KEYS["dmsgs"][0])
+    keys.setdefault("discovery", f"http://{at}")
+    keys.setdefault("local_address", free_address())
+    keys.setdefault("public_address", keys["local_address"])
+    keys.setdefault("health_endpoint_address", free_address())
+    return block("dmsg-server", name, **keys)
+
+
+def dmsg_network(*, discovery_keys=None, server_keys=None):
+    """A discovery that is on dmsg itself, and a server for it."""
+    first = discovery(
+        **{"secret_key": KEYS["dmsgd"][0], "mode": "dual", **(discovery_keys or {})}
+    )
+    return [first, dmsg_server(first["addr"], **(server_keys or {}))]
 
 
 def stun(name="stun", **keys):
@@ -416,8 +439,17 @@ class Deployment:
         return post(self.admin, f"/services/{label}/{name}", timeout=PATIENCE, **more)
 
     def address(self, label):
-        """The address of a block of the configuration."""
-        return next(each["addr"] for each in self.config["services"] if each["name"] == label)
+        """Where a block of the configuration speaks HTTP."""
+        found = next(each for each in self.config["services"] if each["name"] == label)
+        return found.get("addr") or found["health_endpoint_address"]
+
+    def metric(self, name, *words):
+        """Sum of the series of this name whose labels hold all words."""
+        return sum(
+            float(line.rsplit(" ", 1)[1])
+            for line in self.ask("/metrics").text.splitlines()
+            if re.match(rf"{name}[ {{]", line) and all(word in line for word in words)
+        )
 
     def get(self, label, path, **more):
         return get(self.address(label), path, **more)
@@ -452,6 +484,102 @@ def _indented(answer, path):
 
 def _shown(event):
     return f"{event['label'] or '-'} {event['event']} {event['detail']}"
+
+
+class Running:
+    """A command that goes on until its input ends or it is told to. Its input is a pipe; what it
+    says is read as it comes."""
+
+    def __init__(self, line, *, cwd, environment=None):
+        self.line = line
+        self.process = subprocess.Popen(
+            line,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={**os.environ, **(environment or {})},
+            cwd=cwd,
+            preexec_fn=_die_with_parent,
+        )
+        self._said = {"out": bytearray(), "err": bytearray()}
+        self._readers = [
+            threading.Thread(target=self._read, args=(pipe, name), daemon=True)
+            for pipe, name in ((self.process.stdout, "out"), (self.process.stderr, "err"))
+        ]
+        for reader in self._readers:
+            reader.start()
+
+    def _read(self, pipe, name):
+        while data := pipe.read1(1 << 16):
+            self._said[name] += data
+
+    @property
+    def raw(self):
+        """Standard output so far."""
+        return bytes(self._said["out"])
+
+    @property
+    def out(self):
+        return self.raw.decode(errors="replace")
+
+    @property
+    def err(self):
+        return bytes(self._said["err"]).decode(errors="replace")
+
+    @property
+    def code(self):
+        """None while it runs."""
+        return self.process.poll()
+
+    def write(self, data):
+        """Blocks until the pipe has taken it."""
+        self.process.stdin.write(data)
+        self.process.stdin.flush()
+
+    def end_input(self):
+        self.process.stdin.close()
+
+    def wait_for(self, what, look, patience=PATIENCE):
+        def guarded():
+            ended = self.code is not None
+            found = look()
+            if ended and not found:
+                raise AssertionError(f"it ended before {what}: {self!r}")
+            return found
+
+        return wait_for(what, guarded, patience)
+
+    def wait_said(self, text):
+        """Waits until it has said this on standard error; the line."""
+        self.wait_for(f"the words {text!r}", lambda: text in self.err and self.err.endswith("\n"))
+        return next(line for line in self.err.splitlines() if text in line)
+
+    def wait_exit(self, patience=PATIENCE):
+        """The exit code, once everything it said is read; negative for a signal."""
+        try:
+            code = self.process.wait(patience)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"it still runs after {patience:.0f} s: {self!r}") from None
+        for reader in self._readers:
+            reader.join(patience)
+        return code
+
+    def stop(self, number=signal.SIGTERM):
+        self.process.send_signal(number)
+        return self.wait_exit()
+
+    def kill(self):
+        if self.code is None:
+            self.process.kill()
+        self.wait_exit()
+        for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
+            with contextlib.suppress(OSError):
+                pipe.close()
+
+    def __repr__(self):
+        state = "runs" if self.code is None else f"exit code {self.code}"
+        out = self.out if len(self.raw) < 4000 else f"({len(self.raw)} bytes)\n"
+        return f"{' '.join(self.line)}: {state}\n{out}{self.err}"
 
 
 class Follower:
@@ -579,6 +707,7 @@ class Scenario(unittest.TestCase):
         self.folder = pathlib.Path(self._folder.name)
         self._deployments = []
         self._finished = []
+        self._running = []
         self.secrets = set()
         self.addCleanup(self.check_secrets)
 
@@ -587,15 +716,17 @@ class Scenario(unittest.TestCase):
         if not getattr(getattr(self, "_outcome", None), "success", True):
             for deployment in self._deployments:
                 print(deployment.describe(), file=sys.stderr)
-            for finished in self._finished[-3:]:
+            for finished in self._finished[-3:] + self._running:
                 print(f"--- {finished!r}", file=sys.stderr)
+        for running in self._running:
+            running.kill()
         for deployment in self._deployments:
             if deployment.process is not None:
                 deployment.kill()
         return super().doCleanups()
 
     def check_secrets(self):
-        texts = [finished.out + finished.err for finished in self._finished]
+        texts = [finished.out + finished.err for finished in self._finished + self._running]
         for deployment in self._deployments:
             for start in range(1, deployment.starts + 1):
                 for name in ("stdout", "stderr"):
@@ -687,6 +818,14 @@ class Scenario(unittest.TestCase):
         )  # fmt: skip
         self._finished.append(finished)
         return finished
+
+    def start_cli(self, *arguments, environment=None):
+        """Starts a command that goes on."""
+        running = Running(
+            [program(), *map(str, arguments)], cwd=self.folder, environment=environment
+        )
+        self._running.append(running)
+        return running
 
     def write(self, name, content):
         path = self.folder / name

@@ -9,7 +9,7 @@ import unittest
 from entries import Key
 from skywire_process import KEYS, SOURCE, Scenario, discovery, free_address, program, stun, tester
 
-REFERENCE_TYPES_NOW = {"dmsg-discovery", "noop", "stun-server"}
+REFERENCE_TYPES_NOW = {"dmsg-discovery", "dmsg-server", "noop", "stun-server"}
 
 
 class Lists(Scenario):

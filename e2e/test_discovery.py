@@ -29,7 +29,12 @@ class Health(Scenario):
             answer = deployment.get(label, "/health")
             self.assertEqual(answer.status, 200)
             self.assertEqual(answer.headers["Content-Type"], "application/json")
-            self.assertEqual(list(answer.json), ["service_name", "build_info", "started_at"])
+            members = ["service_name", "build_info", "started_at"]
+            if label == "dmsgd":
+                # No server yet: the address is there, dmsg_servers is not.
+                members.append("dmsg_address")
+                self.assertEqual(answer.json["dmsg_address"], KEYS["dmsgd"][1] + ":80")
+            self.assertEqual(list(answer.json), members)
             self.assertEqual(list(answer.json["build_info"]), ["version", "commit", "date"])
             self.assertEqual(answer.json["service_name"], "dmsg-discovery")
             self.assertRegex(

@@ -430,8 +430,11 @@ class Addresses(Scenario):
     def test_the_built_in_file_boots_where_its_ports_are_free(self):
         config = json.loads((SOURCE / "configs" / "deployment.json").read_text())
         self._remember_secrets(config)
-        wanted = [each["addr"] for each in config["services"] if "addr" in each]
-        for address in wanted:
+        services = config["services"]
+        keys = ("addr", "health_endpoint_address")
+        wanted = [each[key] for each in services for key in keys if key in each]
+        taken = [each["local_address"] for each in services if "local_address" in each]
+        for address in wanted + taken:
             try:
                 dial(address, 1).close()
             except OSError:
@@ -446,6 +449,8 @@ class Addresses(Scenario):
         deployment.start().wait_ready()
         for address in wanted:
             self.assertEqual(get(address, "/health").status, 200)
+        for address in taken:
+            self.assertListening(address)
         self.assertEqual(deployment.stop(), 0)
 
     def test_admin_on_the_command_line_wins(self):
