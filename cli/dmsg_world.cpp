@@ -17,6 +17,8 @@ namespace {
 
 constexpr std::chrono::seconds kStopPatience{3};
 constexpr std::string_view kScheme = "dmsg://";
+constexpr std::string_view kDefaultDiscovery = "http://127.0.0.1:9090";
+constexpr std::uint16_t kHttpPort = 80;
 
 Error malformed(std::string_view option, const Error& error) {
     return fail(errc::malformed, fmt::format("{}: {}", option, error.message()));
@@ -63,14 +65,20 @@ std::vector<Option> DmsgOptions::options() {
     all.push_back({"--sk", "HEX", "Secret key to appear under; a new one otherwise", &secret_key});
     all.push_back({"--keyfile", "FILE", "The same, from a key file", &key_file, ValueKind::file});
     all.push_back(
-        {"--server", "KEY@HOST:PORT", "Use these servers and no discovery (repeatable)", &servers}
+        {"--server",
+         "KEY@HOST:PORT",
+         "Servers to use, without --disc these alone (repeatable)",
+         &servers}
     );
     return all;
 }
 
 std::vector<Option> DmsgOptions::discovery_options() {
     return {
-        {"--disc", "URL", "dmsg-discovery (default http://127.0.0.1:9090)", &discovery},
+        {"--disc",
+         "URL",
+         "dmsg-discovery, http:// or dmsg:// (default http://127.0.0.1:9090)",
+         &discovery},
         {"--timeout", "DURATION", "For each step (default 20s)", &timeout},
     };
 }
@@ -100,6 +108,28 @@ struct DmsgWorld::Impl {
     std::unique_ptr<dmsg::Client> client;
 };
 
+/// The way to the discovery, and what the client has to know for it.
+Result<std::unique_ptr<dmsg::DiscoveryClient>> DmsgWorld::make_discovery(
+    Impl& impl, const DmsgOptions& options, dmsg::ClientOptions& client
+) {
+    if (options.discovery.empty() && !client.servers.empty()) {
+        client.publish_entry = false;
+        return dmsg::make_static_discovery(client.servers);
+    }
+    const std::string url =
+        options.discovery.empty() ? std::string(kDefaultDiscovery) : options.discovery;
+    if (url.starts_with(kScheme)) {
+        if (client.servers.empty())
+            return fail(errc::malformed, "--disc: over dmsg it is reached through a --server");
+        const auto address = parse_dmsg_address(url, kHttpPort);
+        if (!address) return malformed("--disc", address.error());
+        client.direct_keys.insert(address->pk);
+    }
+    auto made = dmsg::make_http_discovery(impl.context, impl.http, url);
+    if (!made) return malformed("--disc", made.error());
+    return std::move(*made);
+}
+
 DmsgWorld::DmsgWorld(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
 DmsgWorld::~DmsgWorld() {
@@ -118,22 +148,15 @@ Result<std::unique_ptr<DmsgWorld>> DmsgWorld::make(const DmsgOptions& options) {
     impl->timeout = *timeout;
     dmsg::ClientOptions client_options(impl->keys);
     client_options.dial_timeout = *timeout;
-    std::unique_ptr<dmsg::DiscoveryClient> discovery;
-    if (options.servers.empty()) {
-        auto made = dmsg::make_http_discovery(impl->context, impl->http, options.discovery);
-        if (!made) return malformed("--disc", made.error());
-        discovery = std::move(*made);
-    } else {
-        for (const std::string& text : options.servers) {
-            auto server = parse_server(text);
-            if (!server) return server.error();
-            client_options.servers.push_back(std::move(*server));
-        }
-        client_options.publish_entry = false;
-        discovery = dmsg::make_static_discovery(client_options.servers);
+    for (const std::string& text : options.servers) {
+        auto server = parse_server(text);
+        if (!server) return server.error();
+        client_options.servers.push_back(std::move(*server));
     }
+    auto discovery = make_discovery(*impl, options, client_options);
+    if (!discovery) return discovery.error();
     impl->client = std::make_unique<dmsg::Client>(
-        impl->context, std::move(client_options), std::move(discovery)
+        impl->context, std::move(client_options), std::move(*discovery)
     );
     impl->network.attach(impl->client.get());
     return std::unique_ptr<DmsgWorld>(new DmsgWorld(std::move(impl)));

@@ -15,10 +15,12 @@ namespace skywire::cli {
 
 /// What all commands that speak dmsg are told.
 struct DmsgOptions {
-    std::string discovery = "http://127.0.0.1:9090";
+    /// "http://host:port" or "dmsg://KEY:PORT"; empty: the built-in deployment's, and none where
+    /// servers are named.
+    std::string discovery;
     std::string secret_key;
     std::string key_file;
-    /// "PK@host:port" of servers to use instead of a discovery's.
+    /// "KEY@host:port" of servers to begin with; a discovery over dmsg is reached through them.
     std::vector<std::string> servers;
     std::string timeout = "20s";
 
@@ -57,6 +59,9 @@ class DmsgWorld {
  private:
     struct Impl;
     explicit DmsgWorld(std::unique_ptr<Impl> impl);
+    static Result<std::unique_ptr<dmsg::DiscoveryClient>> make_discovery(
+        Impl& impl, const DmsgOptions& options, dmsg::ClientOptions& client
+    );
     std::unique_ptr<Impl> impl_;
 };
 

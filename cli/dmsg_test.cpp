@@ -1,0 +1,276 @@
+// The dmsg commands inside the test: what they are given, and what they print of a deployment that
+// runs beside them. Whole processes: e2e/test_dmsg_commands.py.
+
+#include "base/test.hpp"
+#include "cli/dmsg_world.hpp"
+#include "cli/test_run.hpp"
+#include "framework/deployment.hpp"
+
+#include <sys/stat.h>
+
+namespace skywire::cli {
+
+namespace {
+
+const crypto::KeyPair kDiscoveryKeys = crypto::deterministic_key_pair("dmsg_test discovery");
+const crypto::KeyPair kServerKeys = crypto::deterministic_key_pair("dmsg_test server");
+const std::string kNobody = crypto::deterministic_key_pair("dmsg_test nobody").public_key.to_text();
+
+/// A deployment of one block on free ports of this machine.
+class Live {
+ public:
+    explicit Live(const std::string& block) {
+        const std::string admin = "unix:" + folder_.path() + "/admin.sock";
+        auto loaded = framework::load_deployment(
+            "test.json",
+            R"({"supervisor": {"admin_addr": ")" + admin + R"("}, "services": [)" + block + "]}",
+            registry_
+        );
+        REQUIRE(loaded.config);
+        framework::Deployment::Options options;
+        options.loops = 1;
+        deployment_.emplace(
+            framework::World{clock_, random_, network_, faults_, [](std::string_view) {}},
+            std::move(*loaded.config),
+            std::move(options)
+        );
+        REQUIRE(deployment_->start());
+        REQUIRE(deployment_->wait_ready());
+    }
+
+    /// What a key of the block was bound to.
+    std::string bound(const std::string& key) const {
+        for (const auto& event : deployment_->timeline().events()) {
+            if (event.event == "bound" && event.detail.starts_with(key + " "))
+                return event.detail.substr(key.size() + 1);
+        }
+        throw std::runtime_error("nothing was bound for " + key);
+    }
+
+ private:
+    TestFolder folder_;
+    framework::ServiceRegistry registry_ = test_types();
+    SystemClock clock_;
+    SystemRandom random_;
+    net::SystemNetwork network_;
+    Faults faults_;
+    std::optional<framework::Deployment> deployment_;
+};
+
+/// A discovery, and a server that registers with it.
+class Network {
+ public:
+    Network()
+        : discovery_(
+              R"({"type": "dmsg-discovery", "addr": "127.0.0.1:0", "testing": true, "secret_key": ")" +
+              kDiscoveryKeys.secret_key.reveal_text() + R"("})"
+          ),
+          server_(
+              R"({"type": "dmsg-server", "local_address": "127.0.0.1:0", "discovery": ")" + url() +
+              R"(", "health_endpoint_address": "127.0.0.1:0", "secret_key": ")" +
+              kServerKeys.secret_key.reveal_text() + R"("})"
+          ) {}
+
+    std::string url() const { return "http://" + discovery_.bound("addr"); }
+    std::string server_address() const { return server_.bound("local_address"); }
+    std::string server_option() const { return server_key() + "@" + server_address(); }
+    static std::string server_key() { return kServerKeys.public_key.to_text(); }
+
+    Ran run(std::vector<std::string> line) const {
+        line.insert(line.end(), {"--disc", url(), "--timeout", "10s"});
+        return run_line(line);
+    }
+
+ private:
+    Live discovery_;
+    Live server_;
+};
+
+bool contains(std::string_view text, std::string_view part) {
+    return text.find(part) != std::string_view::npos;
+}
+
+}  // namespace
+
+TEST_CASE("dmsg commands: addresses with and without scheme and port") {
+    const std::string key = kServerKeys.public_key.to_text();
+    for (const std::string& text :
+         {key + ":81", "dmsg://" + key + ":81", "dmsg://" + key + ":81/"}) {
+        const auto parsed = parse_dmsg_address(text, 80);
+        REQUIRE(parsed);
+        CHECK(parsed->pk == kServerKeys.public_key);
+        CHECK(parsed->port == 81);
+    }
+    for (const std::string& text : {key, key + ":", key + ":~", "dmsg://" + key})
+        CHECK(parse_dmsg_address(text, 80)->port == 80);
+    const std::string null_key(66, '0');
+    for (const std::string& text :
+         {std::string(),
+          std::string("dmsg://"),
+          null_key,
+          null_key + ":80",
+          key.substr(1),
+          key + ":65536",
+          key + ":-1",
+          key + ":x",
+          "http://" + key,
+          key + ":80/path"}) {
+        INFO(text);
+        CHECK_FALSE(parse_dmsg_address(text, 80));
+    }
+}
+
+TEST_CASE("dmsg commands: numbers within bounds") {
+    CHECK(parse_number("--count", "1", 1, 5).value() == 1);
+    CHECK(parse_number("--count", "5", 1, 5).value() == 5);
+    for (const char* text :
+         {"0", "6", "", "x", "1x", " 1", "+1", "-1", "99999999999999999999999"}) {
+        const auto refused = parse_number("--count", text, 1, 5);
+        REQUIRE_FALSE(refused);
+        CHECK(contains(refused.error().message(), "--count"));
+        CHECK(contains(refused.error().message(), "from 1 to 5"));
+    }
+    CHECK(format_milliseconds(std::chrono::microseconds(530)) == "0.53 ms");
+    CHECK(format_milliseconds(std::chrono::seconds(2)) == "2000.00 ms");
+}
+
+TEST_CASE("dmsg commands: what makes no sense is refused before anything is dialled") {
+    const std::string url = "dmsg://" + kNobody + "/";
+    for (const std::vector<std::string>& line : std::vector<std::vector<std::string>>{
+             {"dmsg", "curl", "http://127.0.0.1/"},
+             {"dmsg", "curl", "dmsg://zz/"},
+             {"dmsg", "curl", url, "-X", "FETCH"},
+             {"dmsg", "curl", url, "-H", "no colon"},
+             {"dmsg", "curl", url, "--sk", "zz"},
+             {"dmsg", "curl", url, "--sk", "aa", "--keyfile", "x"},
+             {"dmsg", "curl", url, "--keyfile", "/nonexistent/key"},
+             {"dmsg", "curl", url, "--timeout", "soon"},
+             {"dmsg", "curl", url, "--disc", "ftp://x"},
+             {"dmsg", "curl", url, "--server", kNobody},
+             {"dmsg", "curl", url, "--server", kNobody + "@nowhere"},
+             {"dmsg", "cat"},
+             {"dmsg", "cat", kNobody + ":1", "--listen", "1"},
+             {"dmsg", "ping", "zz"},
+             {"dmsg", "ping", kNobody, "-c", "0"},
+             {"dmsg", "ping", kNobody, "-i", "x"},
+             {"dmsg", "probe", kNobody, "--to", "zz"},
+             {"dmsg", "iperf"},
+             {"dmsg", "iperf", "--serve", kNobody},
+             {"dmsg", "iperf", kNobody, "-P", "0"},
+             {"dmsg", "iperf", kNobody, "-n", "0"},
+             {"dmsg", "iperf", "--serve", "--port", "0"},
+             {"dmsg", "disc", "entry", "zz"},
+             {"dmsg", "disc", "servers", "--disc", "nonsense"},
+             {"dmsg", "server", "start", "/nonexistent/server.json"}
+         }) {
+        const Ran run = run_line(line);
+        INFO(line[1] << ' ' << line.back() << ": " << run.err);
+        CHECK((run.code == kFailed || run.code == kUsage));
+        CHECK(run.out.empty());
+        CHECK_FALSE(run.err.empty());
+    }
+}
+
+TEST_CASE("dmsg commands: the discovery's servers and entries") {
+    const Network network;
+    const Ran servers = network.run({"dmsg", "disc", "servers"});
+    REQUIRE(servers.code == kDone);
+    CHECK(contains(servers.out, Network::server_key()));
+    CHECK(contains(servers.out, network.server_address()));
+    const Ran list = network.run({"dmsg", "disc", "servers", "--all", "--json"});
+    CHECK(parse_json(list.out)->as_array().size() == 1);
+    const Ran entry = network.run({"dmsg", "disc", "entry", Network::server_key()});
+    CHECK(contains(entry.out, "address     " + network.server_address()));
+    const Ran nobody = network.run({"dmsg", "disc", "entry", kNobody});
+    CHECK(nobody.code == kFailed);
+    CHECK(contains(nobody.err, "entry of public key is not found"));
+}
+
+TEST_CASE("dmsg commands: HTTP, round trips and the steps to a server") {
+    const Network network;
+    const std::string key = kDiscoveryKeys.public_key.to_text();
+    const std::string url = "dmsg://" + key + "/";
+    // The discovery keeps no HTTP on dmsg in this mode, but it is there.
+    const Ran ping = network.run({"dmsg", "ping", "-c", "2", "-i", "1ms", key});
+    INFO(ping.err);
+    CHECK(ping.code == kDone);
+    CHECK(contains(ping.out, "2 sent, 2 answered"));
+    const Ran server =
+        network.run({"dmsg", "ping", "-c", "1", "--server-key", Network::server_key()});
+    CHECK(contains(server.out, "1 sent, 1 answered"));
+    const Ran probe = network.run({"dmsg", "probe", Network::server_key(), "--to", key + ":7"});
+    INFO(probe.out << probe.err);
+    CHECK(probe.code == kDone);
+    std::size_t last = 0;
+    for (const char* step :
+         {"ok    entry", "ok    connect", "ok    handshake", "ok    ping", "ok    stream"}) {
+        const std::size_t at = probe.out.find(step);
+        INFO(step);
+        REQUIRE(at != std::string::npos);
+        CHECK(at >= last);
+        last = at;
+    }
+    const Ran wrong = network.run({"dmsg", "probe", kNobody});
+    CHECK(wrong.code == kFailed);
+    CHECK(contains(wrong.out, "fail  entry"));
+    CHECK(contains(wrong.err, "entry: "));
+    const Ran curl = network.run({"dmsg", "curl", url});
+    CHECK(curl.code == kFailed);
+    CHECK(curl.out.empty());
+}
+
+TEST_CASE("dmsg commands: a repeatable option takes one value, and no positional one") {
+    const Network network;
+    // What follows --server KEY@ADDRESS is the key to ping.
+    const Ran ping = run_line(
+        {"dmsg",
+         "ping",
+         "-c",
+         "1",
+         "--server-key",
+         "--server",
+         network.server_option(),
+         Network::server_key()}
+    );
+    INFO(ping.err);
+    CHECK(ping.code == kDone);
+    const Ran cat = run_line(
+        {"dmsg", "cat", "--timeout", "10s", "--server", network.server_option(), kNobody + ":1"}
+    );
+    CHECK(cat.code == kFailed);
+    CHECK_FALSE(contains(cat.err, "either an address or --listen PORT"));
+}
+
+TEST_CASE("dmsg commands: a server's file is made once, for its owner alone") {
+    const TestFolder folder;
+    const std::string file = folder.path() + "/server.json";
+    const std::vector<std::string> line = {
+        "dmsg", "server", "config", "gen", "-o", file, "--public-address", "203.0.113.7:8081"
+    };
+    const Ran made = run_line(line);
+    REQUIRE(made.code == kDone);
+    struct stat status{};
+    REQUIRE(::stat(file.c_str(), &status) == 0);
+    CHECK((status.st_mode & 0777) == 0600);
+    std::ifstream in(file);
+    const std::string text{std::istreambuf_iterator<char>(in), {}};
+    auto block = parse_json(text).value().as_object();
+    CHECK(made.out == std::string(block.at("public_key").as_string()) + "\n");
+    CHECK(block.at("public_address").as_string() == "203.0.113.7:8081");
+    // It is a block, and a sound one.
+    block["type"] = "dmsg-server";
+    const auto loaded = framework::load_deployment(
+        "test.json", json::serialize(json::object{{"services", json::array{block}}}), test_types()
+    );
+    for (const auto& problem : loaded.problems)
+        UNSCOPED_INFO(problem.to_string("test.json"));
+    CHECK(loaded.problems.empty());
+    const Ran again = run_line(line);
+    CHECK(again.code == kFailed);
+    CHECK(contains(again.err, file));
+    // Without -o it is printed: another key each time.
+    const Ran printed = run_line({"dmsg", "server", "config", "gen"});
+    CHECK(parse_json(printed.out)->at("public_key") != block.at("public_key"));
+}
+
+}  // namespace skywire::cli
