@@ -78,15 +78,16 @@ Task<> Registration::keep() {
     }
 }
 
+Task<Result<>> Registration::news() {
+    co_await news_.wait();
+    co_return Result<>();
+}
+
 /// Until the entry is due: the interval is over, or the sessions have changed and a moment passed.
 Task<> Registration::wait_for_news() {
     const SteadyTime due = context_.clock.now() + options_.update_interval;
     if (!changed_) {
-        const auto waiting = [this]() -> Task<Result<>> {
-            co_await news_.wait();
-            co_return Result<>();
-        };
-        const auto told = co_await net::with_deadline(context_.clock, due, waiting());
+        const auto told = co_await net::with_deadline(context_.clock, due, news());
         if (!told) co_return;
     }
     co_await net::sleep_until(context_.clock, std::min(due, context_.clock.now() + kDebounce));

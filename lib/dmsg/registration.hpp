@@ -54,6 +54,7 @@ class Registration {
 
  private:
     Task<> keep();
+    Task<Result<>> news();
     Task<> wait_for_news();
     Task<Result<>> post();
     Task<Result<>> post_once();
