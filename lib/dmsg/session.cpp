@@ -131,27 +131,33 @@ Result<SignedObject> Session::open(ByteSpan record) {
 Task<Result<Session::FirstObject>> Session::receive_first(
     mux::Stream& stream, SteadyTime deadline
 ) {
-    const auto record = co_await read_framed_until(stream, context_.clock, deadline);
-    if (!record) co_return record.error();
-    if (!*record) co_return FirstObject(Nothing());
-    if ((*record)->empty()) co_return FirstObject(PingMarker());
-    auto object = open(**record);
+    const auto framed = co_await read_framed_until(stream, context_.clock, deadline);
+    if (!framed) co_return framed.error();
+    const std::optional<Bytes>& record = *framed;
+    if (!record) co_return FirstObject(Nothing());
+    if (record->empty()) co_return FirstObject(PingMarker());
+    auto object = open(*record);
     if (!object) co_return object.error();
     co_return FirstObject(std::move(*object));
 }
 
 Task<Result<SignedObject>> Session::receive(mux::Stream& stream, SteadyTime deadline) {
-    const auto record = co_await read_framed_until(stream, context_.clock, deadline);
-    if (!record) co_return record.error();
-    if (!*record) co_return fail(skywire::errc::closed, "the stream ended where an object was due");
-    if ((*record)->empty()) {
+    const auto framed = co_await read_framed_until(stream, context_.clock, deadline);
+    if (!framed) co_return framed.error();
+    const std::optional<Bytes>& record = *framed;
+    if (!record) co_return fail(skywire::errc::closed, "the stream ended where an object was due");
+    if (record->empty()) {
         co_return Error(Code::signed_object_invalid, "a ping marker where an object was due");
     }
-    co_return open(**record);
+    co_return open(*record);
 }
 
 void Session::on_stream(std::unique_ptr<mux::Stream> stream) {
     owner_.on_stream(*this, std::move(stream));
+}
+
+void Session::on_refused(std::size_t streams) {
+    owner_.on_refused(*this, streams);
 }
 
 void Session::on_go_away() {

@@ -8,34 +8,33 @@
 
 namespace skywire::dmsg::detail {
 
-bool FrameReader::next_record() {
+std::optional<std::size_t> FrameReader::next_record() {
     while (!broken_) {
         if (!length_) {
             std::array<std::byte, noise::kFramePrefix> prefix;
-            if (received_.size() < prefix.size()) return false;
+            if (received_.size() < prefix.size()) return std::nullopt;
             received_.read(prefix);
             length_ = std::to_integer<std::size_t>(prefix[0]) << 8 |
                       std::to_integer<std::size_t>(prefix[1]);
-            if (*length_ > noise::kFrameLengthMax) {
-                broken_ = Error(
-                    noise::errc::frame_too_long,
-                    fmt::format(
-                        "a record of {} bytes, at most {}", *length_, noise::kFrameLengthMax
-                    )
-                );
-                return false;
-            }
         }
-        if (received_.size() < *length_) return false;
-        if (*length_ > noise::kRecordOverhead) return true;
+        const std::size_t size = *length_;
+        if (size > noise::kFrameLengthMax) {
+            broken_ = Error(
+                noise::errc::frame_too_long,
+                fmt::format("a record of {} bytes, at most {}", size, noise::kFrameLengthMax)
+            );
+            received_.clear();
+            return std::nullopt;
+        }
+        if (received_.size() < size) return std::nullopt;
+        if (size > noise::kRecordOverhead) return size;
         // Without a plaintext: refused where it is too short for a record, else passed over.
-        (void)open_record({});
+        (void)open_record(size, {});
     }
-    return false;
+    return std::nullopt;
 }
 
-Result<std::size_t> FrameReader::open_record(std::span<std::byte> into) {
-    const std::size_t size = *length_;
+Result<std::size_t> FrameReader::open_record(std::size_t size, std::span<std::byte> into) {
     length_.reset();
     const ByteSpan front = received_.front();
     Result<std::size_t> opened = std::size_t{0};
@@ -76,18 +75,19 @@ Result<std::size_t> FrameReader::read(std::span<std::byte> into) {
 
 Result<std::size_t> FrameReader::read_records(std::span<std::byte> into) {
     std::size_t done = 0;
-    while (next_record()) {
-        const std::size_t plaintext = *length_ - noise::kRecordOverhead;
+    std::optional<std::size_t> size = next_record();
+    for (; size; size = next_record()) {
         const auto room = into.subspan(done);
+        const std::size_t plaintext = *size - noise::kRecordOverhead;
         if (room.size() < plaintext) break;
-        const auto opened = open_record(room.first(plaintext));
+        const auto opened = open_record(*size, room.first(plaintext));
         if (!opened) break;
         done += *opened;
     }
     if (done > 0) return done;
-    if (next_record()) {
-        held_.resize(*length_ - noise::kRecordOverhead);
-        if (open_record(held_)) return read_held(into);
+    if (size && !broken_) {
+        held_.resize(*size - noise::kRecordOverhead);
+        if (open_record(*size, held_)) return read_held(into);
         held_ = Bytes();
     }
     if (broken_) return *broken_;
@@ -95,7 +95,7 @@ Result<std::size_t> FrameReader::read_records(std::span<std::byte> into) {
 }
 
 bool FrameReader::readable() {
-    return !held_.empty() || next_record() || broken_;
+    return !held_.empty() || next_record().has_value() || broken_.has_value();
 }
 
 Result<> FrameReader::end() {

@@ -33,10 +33,11 @@ class FrameReader {
     void clear() noexcept;
 
  private:
-    /// True once the next record lies in `received_` as a whole; empty ones are passed over.
-    bool next_record();
+    /// The size of the next record, once all of it lies in `received_`; empty ones are passed over.
+    std::optional<std::size_t> next_record();
     Result<std::size_t> read_records(std::span<std::byte> into);
-    Result<std::size_t> open_record(std::span<std::byte> into);
+    /// Opens the record of that size at the front.
+    Result<std::size_t> open_record(std::size_t size, std::span<std::byte> into);
     std::size_t read_held(std::span<std::byte> into);
 
     noise::RecordOpener opener_;
