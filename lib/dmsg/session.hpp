@@ -28,6 +28,9 @@ class Session final : private mux::Session::Owner {
      public:
         virtual ~Owner() = default;
         virtual void on_stream(Session& session, std::unique_ptr<mux::Stream> stream) = 0;
+        /// So many of the peer's streams were refused: there are `streams_max`, or we have gone
+        /// away.
+        virtual void on_refused(Session& /*session*/, std::size_t /*streams*/) {}
         /// The peer opens and accepts no more streams; those that are open go on.
         virtual void on_go_away(Session& session) = 0;
         /// Ended, once, for this reason; `close` is still to be awaited.
@@ -68,6 +71,7 @@ class Session final : private mux::Session::Owner {
 
  private:
     void on_stream(std::unique_ptr<mux::Stream> stream) override;
+    void on_refused(std::size_t streams) override;
     void on_go_away() override;
     void on_end(const Error& reason) override;
 
