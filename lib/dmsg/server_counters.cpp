@@ -8,6 +8,8 @@ std::string_view refusal_name(StreamRefusal refusal) noexcept {
             return "no_request";
         case StreamRefusal::unreadable_request:
             return "unreadable_request";
+        case StreamRefusal::too_many_streams:
+            return "too_many_streams";
         case StreamRefusal::too_many_setups:
             return "too_many_setups";
         case StreamRefusal::draining:
@@ -122,9 +124,10 @@ void ServerCounters::session_ended(std::string_view reason) {
     by_reason("dmsg_server_sessions_ended_total", "Sessions that ended.", reason).add();
 }
 
-void ServerCounters::refused_stream(std::string_view reason) {
-    stream_fail.add();
-    by_reason("dmsg_server_streams_refused_total", "Streams that were not bridged.", reason).add();
+void ServerCounters::refused_stream(std::string_view reason, std::size_t streams) {
+    stream_fail.add(streams);
+    by_reason("dmsg_server_streams_refused_total", "Streams that were not bridged.", reason)
+        .add(streams);
 }
 
 void ServerCounters::stream_began(double seconds) {

@@ -16,6 +16,8 @@ enum class StreamRefusal {
     /// Its first object did not come in time, or was no sealed object.
     no_request,
     unreadable_request,
+    /// The session has as many streams as it may have.
+    too_many_streams,
     /// As many set-ups of the session are under way as may be.
     too_many_setups,
     /// The server is about to stop.
@@ -32,7 +34,7 @@ enum class StreamRefusal {
     /// The dialer has gone.
     dialer_lost,
 };
-inline constexpr std::size_t kStreamRefusals = 11;
+inline constexpr std::size_t kStreamRefusals = 12;
 std::string_view refusal_name(StreamRefusal refusal) noexcept;
 
 /// Everything a server counts. The dmsg_server_* names without a reason are the existing network's:
@@ -47,7 +49,7 @@ class ServerCounters {
     void session_began();
     void session_ended(std::string_view reason);
 
-    void refused_stream(std::string_view reason);
+    void refused_stream(std::string_view reason, std::size_t streams = 1);
     void refused(StreamRefusal refusal) { refused_stream(refusal_name(refusal)); }
     void stream_began(double seconds);
 

@@ -71,6 +71,7 @@ class ServerSession final : private Session::Owner {
 
  private:
     void on_stream(Session& session, std::unique_ptr<mux::Stream> stream) override;
+    void on_refused(Session& session, std::size_t streams) override;
     void on_go_away(Session& session) override;
     void on_end(Session& session, const Error& reason) override;
 
@@ -86,7 +87,10 @@ class ServerSession final : private Session::Owner {
     Task<ForwardOutcome> ask_sessions(ForwardJob job, crypto::PublicKey destination);
     Task<> forward_now(ForwardJob job);
     Task<ForwardOutcome> exchange(ForwardJob job);
-    Task<> settle_protocol();
+    /// Sends an object on a stream whose peer may give no window for it.
+    Task<Result<>> send(mux::Stream& stream, SignedObject object, Duration limit);
+    /// False where nobody says in time which protocol it is.
+    Task<bool> settle_protocol();
     void ask_protocol();
     void refuse(mux::Stream& stream, std::string_view reason);
 
@@ -95,7 +99,10 @@ class ServerSession final : private Session::Owner {
     Kind kind_;
     bool ended_ = false;
     bool asked_protocol_ = false;
+    /// Streams that are being set up: from the peer, and towards it. Counted apart, so that nobody
+    /// keeps it from dialling by dialling it.
     std::size_t setups_ = 0;
+    std::size_t forwards_ = 0;
     SteadyTime began_;
     Admission::Place place_;
     /// Only while somebody waits for the protocol to be known.
