@@ -59,6 +59,8 @@ class DiscEntry final : public Command {
 
  private:
     Task<Result<>> print(DmsgWorld& world, Session& session, crypto::PublicKey key) {
+        const auto reached = co_await world.reach_discovery();
+        if (!reached) co_return reached.error();
         const auto entry = co_await net::with_deadline(
             world.context().clock, world.deadline(), world.discovery().entry(key)
         );
@@ -100,6 +102,8 @@ class DiscServers final : public Command {
 
  private:
     Task<Result<>> print(DmsgWorld& world, Session& session) {
+        const auto reached = co_await world.reach_discovery();
+        if (!reached) co_return reached.error();
         dmsg::DiscoveryClient& discovery = world.discovery();
         const auto servers = co_await net::with_deadline(
             world.context().clock,

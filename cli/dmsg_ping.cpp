@@ -209,6 +209,11 @@ class DmsgProbe final : public Command {
     ) {
         const net::Context& context = world.context();
         Steps steps(session, context.clock);
+        const auto reached = co_await world.reach_discovery();
+        if (!reached) co_return steps.failed("entry", reached.error());
+        // A key has one session with a server: ours would take the place of the one that is there.
+        const crypto::KeyPair keys =
+            world.discovery_on_dmsg() ? crypto::generate_key_pair(context.random) : world.keys();
         const auto entry = co_await net::with_deadline(
             context.clock, world.deadline(), world.discovery().entry(key)
         );
@@ -224,7 +229,7 @@ class DmsgProbe final : public Command {
         if (!connected) co_return steps.failed("connect", connected.error());
         steps.passed("connect");
         auto handshaken =
-            co_await dmsg::handshake_as_client(context, std::move(*connected), world.keys(), key);
+            co_await dmsg::handshake_as_client(context, std::move(*connected), keys, key);
         if (!handshaken) co_return steps.failed("handshake", handshaken.error());
         steps.passed("handshake");
         // Servers of 2025 drop a connection whose next bytes come with the handshake's last.
@@ -232,13 +237,17 @@ class DmsgProbe final : public Command {
         Nobody owner;
         dmsg::Session made(context, std::move(*handshaken), {}, owner);
         steps.begin();
-        const auto outcome = co_await use(world, made, steps, to);
+        const auto outcome = co_await use(world, keys, made, steps, to);
         co_await made.mux().close();
         co_return outcome;
     }
 
     Task<Result<>> use(
-        DmsgWorld& world, dmsg::Session& made, Steps& steps, std::optional<dmsg::Address> to
+        DmsgWorld& world,
+        crypto::KeyPair keys,
+        dmsg::Session& made,
+        Steps& steps,
+        std::optional<dmsg::Address> to
     ) {
         const net::Context& context = world.context();
         const auto pinged =
@@ -246,9 +255,8 @@ class DmsgProbe final : public Command {
         if (!pinged) co_return steps.failed("ping", pinged.error());
         steps.passed("ping");
         if (!to) co_return Result<>();
-        const dmsg::Address from{world.keys().public_key, kProbePort};
-        auto stream =
-            co_await dmsg::open_stream(context, made, world.keys(), from, *to, world.deadline());
+        const dmsg::Address from{keys.public_key, kProbePort};
+        auto stream = co_await dmsg::open_stream(context, made, keys, from, *to, world.deadline());
         if (!stream) co_return steps.failed("stream", stream.error());
         steps.passed("stream", to->to_string());
         (*stream)->close();

@@ -76,6 +76,15 @@ class Network {
     std::string server_option() const { return server_key() + "@" + server_address(); }
     static std::string server_key() { return kServerKeys.public_key.to_text(); }
 
+    /// The discovery was there first: it looks for a server now and then.
+    void wait_for_discovery() const {
+        const std::string key = kDiscoveryKeys.public_key.to_text();
+        SystemClock clock;
+        const SteadyTime give_up = clock.now() + std::chrono::minutes(1);
+        while (run({"dmsg", "disc", "entry", key}).code != kDone)
+            REQUIRE(clock.now() < give_up);
+    }
+
     Ran run(std::vector<std::string> line) const {
         line.insert(line.end(), {"--disc", url(), "--timeout", "10s"});
         return run_line(line);
@@ -190,7 +199,7 @@ TEST_CASE("dmsg commands: HTTP, round trips and the steps to a server") {
     const Network network;
     const std::string key = kDiscoveryKeys.public_key.to_text();
     const std::string url = "dmsg://" + key + "/";
-    // The discovery keeps no HTTP on dmsg in this mode, but it is there.
+    network.wait_for_discovery();
     const Ran ping = network.run({"dmsg", "ping", "-c", "2", "-i", "1ms", key});
     INFO(ping.err);
     CHECK(ping.code == kDone);
@@ -214,9 +223,18 @@ TEST_CASE("dmsg commands: HTTP, round trips and the steps to a server") {
     CHECK(wrong.code == kFailed);
     CHECK(contains(wrong.out, "fail  entry"));
     CHECK(contains(wrong.err, "entry: "));
-    const Ran curl = network.run({"dmsg", "curl", url});
-    CHECK(curl.code == kFailed);
-    CHECK(curl.out.empty());
+    const Ran curl = network.run({"dmsg", "curl", url + "health"});
+    CHECK(curl.code == kDone);
+    CHECK(parse_json(curl.out)->at("dmsg_address").as_string() == key + ":80");
+    // An answer is an answer, unless its status was asked for.
+    CHECK(network.run({"dmsg", "curl", url + "nothing"}).code == kDone);
+    const Ran failed = network.run({"dmsg", "curl", "--fail", url + "nothing"});
+    CHECK(failed.code == kFailed);
+    CHECK(contains(failed.err, "404"));
+    const Ran nobody = network.run({"dmsg", "curl", "dmsg://" + kNobody + "/"});
+    CHECK(nobody.code == kFailed);
+    CHECK(nobody.out.empty());
+    CHECK(contains(nobody.err, "entry is not found in discovery"));
 }
 
 TEST_CASE("dmsg commands: a repeatable option takes one value, and no positional one") {
@@ -245,7 +263,16 @@ TEST_CASE("dmsg commands: a server's file is made once, for its owner alone") {
     const TestFolder folder;
     const std::string file = folder.path() + "/server.json";
     const std::vector<std::string> line = {
-        "dmsg", "server", "config", "gen", "-o", file, "--public-address", "203.0.113.7:8081"
+        "dmsg",
+        "server",
+        "config",
+        "gen",
+        "-o",
+        file,
+        "--disc",
+        "http://192.0.2.1:9090",
+        "--public-address",
+        "203.0.113.7:8081"
     };
     const Ran made = run_line(line);
     REQUIRE(made.code == kDone);

@@ -64,12 +64,6 @@ std::vector<Option> DmsgOptions::options() {
     std::vector<Option> all = discovery_options();
     all.push_back({"--sk", "HEX", "Secret key to appear under; a new one otherwise", &secret_key});
     all.push_back({"--keyfile", "FILE", "The same, from a key file", &key_file, ValueKind::file});
-    all.push_back(
-        {"--server",
-         "KEY@HOST:PORT",
-         "Servers to use, without --disc these alone (repeatable)",
-         &servers}
-    );
     return all;
 }
 
@@ -79,6 +73,10 @@ std::vector<Option> DmsgOptions::discovery_options() {
          "URL",
          "dmsg-discovery, http:// or dmsg:// (default http://127.0.0.1:9090)",
          &discovery},
+        {"--server",
+         "KEY@HOST:PORT",
+         "Servers to use, without --disc these alone (repeatable)",
+         &servers},
         {"--timeout", "DURATION", "For each step (default 20s)", &timeout},
     };
 }
@@ -102,6 +100,7 @@ struct DmsgWorld::Impl {
     Faults faults;
     crypto::KeyPair keys;
     Duration timeout{};
+    bool discovery_on_dmsg = false;
     dmsg::DmsgNetwork network;
     net::Context context;
     http::Client http;
@@ -124,6 +123,7 @@ Result<std::unique_ptr<dmsg::DiscoveryClient>> DmsgWorld::make_discovery(
         const auto address = parse_dmsg_address(url, kHttpPort);
         if (!address) return malformed("--disc", address.error());
         client.direct_keys.insert(address->pk);
+        impl.discovery_on_dmsg = true;
     }
     auto made = dmsg::make_http_discovery(impl.context, impl.http, url);
     if (!made) return malformed("--disc", made.error());
@@ -209,6 +209,15 @@ Duration DmsgWorld::timeout() const noexcept {
 
 SteadyTime DmsgWorld::deadline() const {
     return impl_->clock.now() + impl_->timeout;
+}
+
+bool DmsgWorld::discovery_on_dmsg() const noexcept {
+    return impl_->discovery_on_dmsg;
+}
+
+Task<Result<>> DmsgWorld::reach_discovery() {
+    if (!impl_->discovery_on_dmsg) co_return Result<>();
+    co_return co_await connect();
 }
 
 Task<Result<>> DmsgWorld::connect() {

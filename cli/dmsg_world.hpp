@@ -26,7 +26,7 @@ struct DmsgOptions {
 
     /// --disc, --sk, --keyfile, --server, --timeout
     std::vector<Option> options();
-    /// --disc and --timeout, for what needs no key.
+    /// --disc, --server and --timeout, for what needs no key.
     std::vector<Option> discovery_options();
 };
 
@@ -46,6 +46,10 @@ class DmsgWorld {
     const net::Context& context() const noexcept;
     dmsg::Client& client() noexcept;
     dmsg::DiscoveryClient& discovery() noexcept;
+    /// Before `discovery` is asked: connects where it is reached over dmsg.
+    Task<Result<>> reach_discovery();
+    /// It is, and so `keys` have a session with a server.
+    bool discovery_on_dmsg() const noexcept;
     /// Reaches keys over dmsg, and everything else over TCP.
     http::Client& http() noexcept;
     const crypto::KeyPair& keys() const noexcept;

@@ -263,7 +263,8 @@ class BadFiles(Scenario):
 
 
 class ReferenceFiles(Scenario):
-    """S06: the files of the existing network load unchanged, as far as their types exist."""
+    """S06: the files of the existing network load unchanged, as far as their types exist. A
+    dmsg-server whose keys are in a second file is refused with one error that says so."""
 
     def known_types(self):
         out = self.run_cli("svc", "list").out
@@ -273,15 +274,26 @@ class ReferenceFiles(Scenario):
         services = json.loads((DATA / name).read_text())[member]
         known = self.known_types()
         self.assertLessEqual({"dmsg-discovery", "stun-server"}, known)
-        return services, [each for each in services if each["type"] in known]
+        return services, [
+            each for each in services if each["type"] in known and "config_path" not in each
+        ]
 
     def check_all(self, services, kept):
-        """The whole file: nothing is wrong with it but the types that do not exist yet."""
+        """The whole file: nothing is wrong with it but the types that do not exist yet, and the
+        second files."""
         self._remember_secrets(services)
         path = self.write("whole.json", {"services": services})
         report = json.loads(self.run_cli("svc", "check", "--json", path).out)
         errors = [each for each in report["problems"] if each["severity"] == "error"]
-        missing = {each["name"] for each in services} - {each["name"] for each in kept}
+        elsewhere = {
+            each["name"] for each in services
+            if each["type"] in self.known_types() and "config_path" in each
+        }  # fmt: skip
+        for name in elsewhere:
+            found = [each["message"] for each in errors if each["label"] == name]
+            self.assertTrue(any("config_path is refused" in each for each in found), found)
+        errors = [each for each in errors if each["label"] not in elsewhere]
+        missing = {each["name"] for each in services} - {each["name"] for each in kept} - elsewhere
         self.assertEqual({each["label"] for each in errors}, missing)
         self.assertEqual({each["code"] for each in errors}, {"unknown-type"})
 

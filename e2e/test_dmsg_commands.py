@@ -108,11 +108,10 @@ class Cat(OnANetwork):
             (f"{SERVER}:4000", ""),
         ):
             with self.subTest(to=to):
-                begun = time.monotonic()
                 done = self.dmsg("cat", to, code=1, stdin=b"x")
                 self.assertIn(word, done.err)
                 # Refused, not waited for.
-                self.assertLess(time.monotonic() - begun, 15)
+                self.assertNotIn("timed out", done.err)
         for line in (["cat"], ["cat", "--listen", "1", address], ["cat", "--listen", "0"],
                      ["cat", "--listen", "65536"], ["cat", "zz:1"], ["cat", key[:-1] + ":1"],
                      ["cat", f"{key}:70000"]):  # fmt: skip
@@ -359,6 +358,25 @@ class Disc(OnANetwork):
         self.assertEqual(done.code, 1)
         self.assertIn("entry of public key is not found", done.err)
         self.assertEqual(self.run_cli("dmsg", "disc", "entry", "zz", *self.disc).code, 2)
+
+    def test_a_discovery_that_is_reached_over_dmsg_alone(self):
+        way = ["--disc", f"dmsg://{DISCOVERY}:80", *self.direct]
+        for line, word in (
+            (["disc", "servers"], self.server_address),
+            (["disc", "entry", DISCOVERY], SERVER),
+            (["curl", f"dmsg://{DISCOVERY}/health"], '"service_name":"dmsg-discovery"'),
+            (["ping", "-c", "1", DISCOVERY], "1 sent, 1 answered"),
+            (["probe", SERVER, "--to", DISCOVERY], "ok    stream"),
+        ):
+            with self.subTest(line=line):
+                done = self.run_cli("dmsg", *line, *way)
+                self.assertEqual(done.code, 0, done)
+                self.assertIn(word, done.out)
+        # Without a server to reach it through there is no way.
+        for line in (["disc", "servers"], ["ping", "-c", "1", DISCOVERY]):
+            done = self.run_cli("dmsg", *line, "--disc", f"dmsg://{DISCOVERY}:80")
+            self.assertIn(done.code, (1, 2), done)
+            self.assertIn("--server", done.err)
 
     def test_no_servers(self):
         self.assertEqual(self.deployment.command("dmsgs", "stop").status, 200)
