@@ -57,6 +57,13 @@ bench:      ## benchmarks, each median and range of several runs
 	cmake --build --preset release -j $(JOBS) --target skywire benchmarks
 	bench/run.py build/release
 
+SOAK_SECONDS ?= 1800
+soak:       ## load for SOAK_SECONDS on a deployment; fails where it grows (SOAK_LOG: a file)
+	@tools/setup.sh
+	cmake --preset release
+	cmake --build --preset release -j $(JOBS) --target skywire bench_soak
+	bench/soak.py build/release --seconds $(SOAK_SECONDS) $(if $(SOAK_LOG),--log $(SOAK_LOG)) $(SOAK_ARGS)
+
 lint:       ## format, own checks, clang-tidy on what changed since LINT_BASE
 	@tools/setup.sh
 	cmake --preset dev
@@ -73,4 +80,4 @@ format:     ## rewrite the sources as clang-format has them
 clean:      ## remove all builds
 	rm -rf build
 
-.PHONY: help setup build run test asan tsan fuzz fuzz-long e2e bench lint lint-all format clean
+.PHONY: help setup build run test asan tsan fuzz fuzz-long e2e bench soak lint lint-all format clean

@@ -1,19 +1,20 @@
 #!/usr/bin/env python3
 """Benchmarks of the release build: `make bench`.
 
-run.py BUILD_DIR [--runs N] [--seconds S]
+run.py BUILD_DIR [--runs N] [--seconds S] [--only GROUP,...]
 
-Each figure is the median and the range of N runs (default 5) on this machine, with the load generator
-(wrk) beside the server. CPU per request is the server's own user and system time from /proc, divided
-by the requests it answered: it hardly depends on what else the machine does.
+GROUP is process, loops, discovery, noise, mux or dmsg; all of them without --only. Each figure is the
+median and the range of N runs (default 5) on this machine, with the load generator beside the server.
+CPU of a server is its own user and system time from /proc, divided by what it did: it hardly depends
+on what else the machine does. Where issue or design name a goal, it stands behind the figure.
 """
 
 import json
 import os
 import platform
 import re
+import resource
 import shutil
-import signal
 import socket
 import statistics
 import subprocess
@@ -22,8 +23,8 @@ import tempfile
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-TICKS = os.sysconf("SC_CLK_TCK")
+from deployment import ROOT, Deployment, ask, cpu_seconds, free_port, rss_mib
+
 POSTS = 60_000
 
 
@@ -36,77 +37,11 @@ SECONDS = option("--seconds", 4)
 BUILD = Path(sys.argv[1] if len(sys.argv) > 1 and not sys.argv[1].startswith("-")
              else ROOT / "build" / "release").resolve()
 SKYWIRE = BUILD / "skywire"
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def cpu_seconds(pid):
-    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS
-
-
-def rss_mib(pid):
-    return int(re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text()).group(1)) / 1024
-
-
-def ask(port, path):
-    """One GET over a fresh connection; None where nobody answers yet."""
-    try:
-        with socket.create_connection(("127.0.0.1", port), timeout=5) as link:
-            link.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
-            answer = b""
-            while chunk := link.recv(65536):
-                answer += chunk
-            return answer.decode()
-    except OSError:
-        return None
-
-
-class Server:
-    """`skywire svc run` with the default file's blocks on free ports."""
-
-    def __init__(self, redis=None):
-        self.folder = tempfile.TemporaryDirectory(prefix="skywire-bench-")
-        self.port = free_port()
-        self.admin = free_port()
-        config = json.loads((ROOT / "configs" / "deployment.json").read_text())
-        for block in config["services"]:
-            if block["type"] == "dmsg-discovery":
-                block["addr"] = f"127.0.0.1:{self.port}"
-                block.pop("dmsg", None)
-                if redis:
-                    block["redis"] = redis
-            if block["type"] == "stun-server":
-                block["port"], block["alt_port"] = free_port(), free_port()
-        config["supervisor"] = {"admin_addr": f"127.0.0.1:{self.admin}"}
-        self.file = Path(self.folder.name) / "deployment.json"
-        self.file.write_text(json.dumps(config))
-        self.log = open(Path(self.folder.name) / "log", "wb")
-
-    def __enter__(self):
-        began = time.monotonic()
-        self.process = subprocess.Popen([SKYWIRE, "svc", "run", "--config", self.file],
-                                        stdout=self.log, stderr=self.log)
-        while True:
-            answer = ask(self.admin, "/readyz")
-            if answer and answer.startswith("HTTP/1.1 200"):
-                break
-            if self.process.poll() is not None or time.monotonic() - began > 20:
-                raise RuntimeError(Path(self.log.name).read_text())
-        self.ready = time.monotonic() - began
-        return self
-
-    def __exit__(self, *_):
-        began = time.monotonic()
-        self.process.send_signal(signal.SIGTERM)
-        self.code = self.process.wait(20)
-        self.stopped = time.monotonic() - began
-        self.log.close()
-        self.folder.cleanup()
+ONLY = option("--only", "process,loops,discovery,noise,mux,dmsg").split(",")
+IDLE_SECONDS = 12
+GIGABYTES = 4
+DMSG = ("dmsg-discovery", "dmsg-server")
+PLAIN = ("dmsg-discovery", "stun-server")
 
 
 class Redis:
@@ -131,10 +66,10 @@ def wrk(server, path, script=None, connections=64):
     command = ["wrk", "-t1", f"-c{connections}", f"-d{SECONDS}s", "--latency"]
     if script:
         command += ["-s", script]
-    before = cpu_seconds(server.process.pid)
+    before = cpu_seconds(server.pid)
     out = subprocess.run([*command, f"http://127.0.0.1:{server.port}{path}"],
                          check=True, capture_output=True, text=True).stdout
-    spent = cpu_seconds(server.process.pid) - before
+    spent = cpu_seconds(server.pid) - before
     requests = int(re.search(r"(\d+) requests in", out).group(1))
     bad = re.search(r"Non-2xx or 3xx responses: (\d+)", out)
     if bad and int(bad.group(1)):
@@ -171,12 +106,20 @@ end
     return script, first["static"], open(bodies).readline().strip()
 
 
-def show(title, runs):
+def show(title, runs, goals=None):
     print(f"\n{title}")
     for name in runs[0]:
         values = sorted(run[name] for run in runs)
-        print(f"  {name:<28} {statistics.median(values):>12,.2f}"
-              f"   {values[0]:,.2f} .. {values[-1]:,.2f}")
+        goal = f"   goal {goals[name]}" if goals and name in goals else ""
+        print(f"  {name:<32} {statistics.median(values):>12,.2f}"
+              f"   {values[0]:,.2f} .. {values[-1]:,.2f}{goal}", flush=True)
+
+
+def ours(program, *arguments):
+    """The one line of JSON that a program of this folder prints."""
+    done = subprocess.run([BUILD / program, *map(str, arguments)], check=True, capture_output=True,
+                          text=True)
+    return json.loads(done.stdout)
 
 
 def post(server, body):
@@ -193,9 +136,9 @@ def post(server, body):
 def lifecycle():
     runs = []
     for _ in range(RUNS + 1):
-        with Server() as server:
+        with Deployment(SKYWIRE, types=PLAIN) as server:
             figures = {"exec to ready, ms": server.ready * 1e3,
-                       "resident memory idle, MiB": rss_mib(server.process.pid)}
+                       "resident memory idle, MiB": rss_mib(server.pid)}
         if server.code != 0:
             raise RuntimeError(f"exit code {server.code}")
         figures["SIGTERM to exit, ms"] = server.stopped * 1e3
@@ -206,11 +149,11 @@ def lifecycle():
 def discovery(title, redis, script, key, body):
     gets, posts = [], []
     for _ in range(RUNS):
-        with Server(redis) as server:
+        with Deployment(SKYWIRE, redis, PLAIN) as server:
             posts.append(wrk(server, "/", script))
         if redis:
             flush(redis)
-        with Server(redis) as server:
+        with Deployment(SKYWIRE, redis, PLAIN) as server:
             post(server, body)
             gets.append(wrk(server, f"/dmsg-discovery/entry/{key}"))
         if redis:
@@ -230,8 +173,7 @@ def flush(redis):
 def loops():
     runs = []
     for _ in range(RUNS):
-        figures = json.loads(subprocess.run([BUILD / "bench_loops"], check=True,
-                                            capture_output=True, text=True).stdout)
+        figures = ours("bench_loops")
         runs.append({"post and resume, ns": figures["post_ns"],
                      "  of it CPU, ns": figures["post_cpu_ns"],
                      "other loop and back, ns": figures["wake_round_trip_ns"],
@@ -239,23 +181,116 @@ def loops():
     show("Event loops", runs)
 
 
+def noise():
+    """Handshakes of both sides in one thread; seal and open of stream data."""
+    names = {"handshake_xk": "handshake XK, both sides, us", "handshake_kk": "handshake KK, us",
+             "handshake_xx": "handshake XX, us", "seal_4096": "seal 4096 bytes, GB/s",
+             "open_4096": "open 4096 bytes, GB/s"}
+    runs = []
+    for _ in range(RUNS):
+        lines = subprocess.run([BUILD / "bench_noise"], check=True, capture_output=True,
+                               text=True).stdout.splitlines()
+        figures = {name: float(value) for name, value, _ in (line.split() for line in lines)}
+        runs.append({title: figures[name] for name, title in names.items() if name in figures})
+    show("Noise, CPU of one thread", runs,
+         {names["handshake_xk"]: "<= 400", names["handshake_kk"]: "<= 400"})
+
+
+def mux():
+    """The multiplexer alone, one thread each for sender, relay and receiver."""
+    runs = []
+    for _ in range(RUNS):
+        bare, relay, smux = (ours("bench_mux", *arguments) for arguments in
+                             (("bare", 2), ("relay", 2, 8), ("relay", 2, 8, "smux")))
+        runs.append({"bare TCP relay, CPU s/GB": bare["relay_cpu_s_per_gb"],
+                     "yamux relay, CPU s/GB": relay["relay_cpu_s_per_gb"],
+                     "yamux relay, MB/s": relay["mb_per_s"],
+                     "smux relay, CPU s/GB": smux["relay_cpu_s_per_gb"],
+                     "smux relay, MB/s": smux["mb_per_s"]})
+    show("Relay of the multiplexer alone, plain bytes", runs)
+
+
+def dmsg():
+    relayed, dials, made, idle, stalled, registered = [], [], [], [], [], []
+    for _ in range(RUNS):
+        with Deployment(SKYWIRE, types=DMSG) as server:
+            before = cpu_seconds(server.pid)
+            figures = ours("bench_dmsg", "transfer", server.dmsg_server, GIGABYTES, 8)
+            spent = cpu_seconds(server.pid) - before
+            relayed.append({"server CPU s/GB": spent / (figures["bytes"] / 1e9),
+                            "sender to receiver, MB/s": figures["mb_per_s"],
+                            "sender CPU s/GB": figures["sender_s_per_gb"],
+                            "receiver CPU s/GB": figures["receiver_s_per_gb"]})
+            figures = ours("bench_dmsg", "dial", server.discovery, 2000)
+            dials.append({"p50 ms": figures["p50_ms"], "p99 ms": figures["p99_ms"]})
+            before = cpu_seconds(server.pid)
+            figures = ours("bench_dmsg", "sessions", server.dmsg_server, 4000)
+            spent = cpu_seconds(server.pid) - before
+            made.append({"server CPU ms/session": spent / figures["sessions"] * 1e3,
+                         "sessions/s": figures["sessions_per_s"]})
+            stalled.append(stall(server))
+            figures = ours("bench_dmsg", "register", server.discovery, 1000)
+            registered.append({"p50 ms": figures["p50_ms"], "p99 ms": figures["p99_ms"]})
+        idle.append(idle_sessions())
+    show(f"dmsg-server: {GIGABYTES} GB over 8 streams, end-to-end encrypted", relayed,
+         {"server CPU s/GB": "<= 0.6", "sender to receiver, MB/s": ">= 700"})
+    show("dmsg: stream set-up through the server, cached entry", dials, {"p50 ms": "<= 1"})
+    show("dmsg-server: session made, pinged, closed", made, {"server CPU ms/session": "<= 0.5"})
+    show("dmsg-server: idle sessions", idle, {"kB/session": "<= 8"})
+    show("dmsg-server: 1,000 streams of one sender and one receiver", stalled)
+    show("dmsg: 1,000 clients start at once, until session and entry", registered)
+
+
+def idle_sessions():
+    """Growth of resident memory once each session has had its first pings, per session."""
+    count = 10_000
+    with Deployment(SKYWIRE, types=DMSG) as server:
+        allowed = min(count, resource.getrlimit(resource.RLIMIT_NOFILE)[1] - 1000)
+        before = rss_mib(server.pid)
+        load = subprocess.Popen([BUILD / "bench_dmsg", "idle", server.dmsg_server, str(allowed)],
+                                stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        held = json.loads(load.stdout.readline())["sessions"]
+        time.sleep(IDLE_SECONDS)
+        grown = rss_mib(server.pid) - before
+        before = cpu_seconds(server.pid)
+        time.sleep(IDLE_SECONDS)
+        spent = cpu_seconds(server.pid) - before
+        load.stdin.close()
+        if load.wait(60) != 0:
+            raise RuntimeError("the idle sessions did not last")
+    return {"sessions": held, "kB/session": grown * 1024 * 1.024 / held,
+            "server CPU, % of a core": spent / IDLE_SECONDS * 100}
+
+
+def stall(server):
+    """What the others get where one of them is not read, and where all are."""
+    all_read, one_not = (ours("bench_dmsg", "stall", server.dmsg_server, 1000, SECONDS, stopped)
+                         for stopped in (0, 1))
+    return {"all read, MB/s": all_read["mb_per_s"], "one not read, MB/s": one_not["mb_per_s"]}
+
+
 def main():
-    for tool in ("wrk", "redis-server"):
-        if not shutil.which(tool):
-            sys.exit(f"{tool} is missing: make setup")
+    if "discovery" in ONLY:
+        for tool in ("wrk", "redis-server"):
+            if not shutil.which(tool):
+                sys.exit(f"{tool} is missing: make setup")
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     model = re.search(r"model name\s*:\s*(.*)", Path("/proc/cpuinfo").read_text())
     commit = subprocess.run(["git", "-C", ROOT, "rev-parse", "--short=12", "HEAD"],
                             capture_output=True, text=True).stdout.strip()
     print(f"{os.cpu_count()} x {model.group(1) if model else platform.machine()}, "
           f"{platform.release()}, commit {commit}, {time.strftime('%Y-%m-%d', time.gmtime())}")
     print(f"median and range of {RUNS} runs")
-    lifecycle()
-    loops()
-    with tempfile.TemporaryDirectory(prefix="skywire-bench-") as folder:
-        script, key, body = post_script(folder)
-        discovery("memory store", None, script, key, body)
-        with Redis() as redis:
-            discovery("Redis", redis, script, key, body)
+    for group in (lifecycle, loops, noise, mux, dmsg):
+        if {"lifecycle": "process"}.get(group.__name__, group.__name__) in ONLY:
+            group()
+    if "discovery" in ONLY:
+        with tempfile.TemporaryDirectory(prefix="skywire-bench-") as folder:
+            script, key, body = post_script(folder)
+            discovery("memory store", None, script, key, body)
+            with Redis() as redis:
+                discovery("Redis", redis, script, key, body)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,124 @@
+"""A deployment under measurement: `skywire svc run` in a process of its own, and what /proc and its
+admin listener tell of it."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def cpu_seconds(pid):
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS
+
+
+def rss_mib(pid):
+    return int(re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text()).group(1)) / 1024
+
+
+def ask(port, path):
+    """One GET over a fresh connection; None where nobody answers yet."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as link:
+            link.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+            answer = b""
+            while chunk := link.recv(65536):
+                answer += chunk
+            return answer.decode()
+    except OSError:
+        return None
+
+
+# A load generator is one address with many sessions: what bounds one address is lifted.
+LIFTED = {"max_sessions": 100_000, "max_sessions_per_ip": 0, "max_new_sessions_per_ip": 0,
+          "max_new_sessions_per_key": 0, "max_handshakes_per_ip": 1024,
+          "max_streams_per_session": 10_000}
+
+
+class Deployment:
+    """`skywire svc run` with the default file's blocks on free ports, dmsg-server's limits lifted."""
+
+    def __init__(self, skywire, redis=None, types=("dmsg-discovery", "dmsg-server", "stun-server")):
+        self.skywire = skywire
+        self.folder = tempfile.TemporaryDirectory(prefix="skywire-bench-")
+        self.port = free_port()
+        self.admin = free_port()
+        self.discovery = f"http://127.0.0.1:{self.port}"
+        config = json.loads((ROOT / "configs" / "deployment.json").read_text())
+        config["services"] = [block for block in config["services"] if block["type"] in types]
+        # dmsg-server first: whether there is one decides how the others are placed.
+        for block in sorted(config["services"], key=lambda block: block["type"] != "dmsg-server"):
+            getattr(self, "place_" + block["type"].replace("-", "_"))(block)
+            if redis and block["type"] == "dmsg-discovery":
+                block["redis"] = redis
+        config["supervisor"] = {"admin_addr": f"127.0.0.1:{self.admin}"}
+        self.file = Path(self.folder.name) / "deployment.json"
+        self.file.write_text(json.dumps(config))
+        self.log = open(Path(self.folder.name) / "log", "wb")
+
+    def place_dmsg_discovery(self, block):
+        block["addr"] = f"127.0.0.1:{self.port}"
+        if hasattr(self, "dmsg_server"):
+            block["dmsg"]["discovery"] = self.discovery
+        else:
+            block["mode"] = "http"
+            del block["dmsg"]
+
+    def place_dmsg_server(self, block):
+        address = f"127.0.0.1:{free_port()}"
+        self.dmsg_server = f"{block['public_key']}@{address}"
+        block |= LIFTED | {"discovery": self.discovery, "local_address": address,
+                           "public_address": address,
+                           "health_endpoint_address": f"127.0.0.1:{free_port()}"}
+
+    def place_stun_server(self, block):
+        block["port"], block["alt_port"] = free_port(), free_port()
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    def metrics(self):
+        """Series of the admin listener by name with labels."""
+        answer = ask(self.admin, "/metrics") or ""
+        series = {}
+        for line in answer.partition("\r\n\r\n")[2].splitlines():
+            name, _, value = line.rpartition(" ")
+            if name and not line.startswith("#"):
+                series[name] = float(value)
+        return series
+
+    def __enter__(self):
+        began = time.monotonic()
+        self.process = subprocess.Popen([self.skywire, "svc", "run", "--config", self.file],
+                                        stdout=self.log, stderr=self.log)
+        while True:
+            answer = ask(self.admin, "/readyz")
+            if answer and answer.startswith("HTTP/1.1 200"):
+                break
+            if self.process.poll() is not None or time.monotonic() - began > 20:
+                raise RuntimeError(Path(self.log.name).read_text())
+        self.ready = time.monotonic() - began
+        return self
+
+    def __exit__(self, *_):
+        began = time.monotonic()
+        self.process.send_signal(signal.SIGTERM)
+        self.code = self.process.wait(20)
+        self.stopped = time.monotonic() - began
+        self.log.close()
+        self.folder.cleanup()
