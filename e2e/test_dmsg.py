@@ -6,7 +6,7 @@ import time
 import unittest
 
 from entries import Key
-from skywire_process import KEYS, Redis, Scenario, dmsg_network, stun
+from skywire_process import KEYS, Redis, Scenario, dmsg_network, dmsg_server, stun
 
 DISCOVERY = KEYS["dmsgd"][1]
 SERVER = KEYS["dmsgs"][1]
@@ -295,6 +295,35 @@ class Restarts(Network):
         self.assertFalse(
             [each for each in events if each["label"] != "dmsgs" and "start" in each["event"]]
         )
+        for client in clients:
+            self.assertEqual(client.stop(), 0, client)
+        self.assertEqual(deployment.stop(), 0)
+
+
+    def test_clients_move_to_another_server(self):
+        blocks = dmsg_network()
+        other = Key(seed="the other server")
+        blocks.append(
+            dmsg_server(blocks[0]["addr"], "other", secret_key=f"{other.secret:064x}")
+        )
+        deployment = self.boot(*blocks)
+        labels = {SERVER: "dmsgs", other.public: "other"}
+        keys = [Key(seed=f"client {index} of two servers") for index in range(4)]
+        clients = [self.serve(deployment, key) for key in keys]
+
+        def named(key):
+            return self.entry(deployment, key.public)["client"]["delegated_servers"]
+
+        (left,) = named(keys[0])
+        (stays,) = set(labels) - {left}
+        self.assertEqual(deployment.command(labels[left], "stop").status, 200)
+        for key in keys:
+            deployment.wait_for("the server that is there", lambda key=key: named(key) == [stays])
+            done = self.send(deployment, key)
+            self.assertEqual(done.code, 0, done)
+        listed = deployment.get("dmsgd", "/dmsg-discovery/all_servers").json
+        self.assertEqual([each["static"] for each in listed], [stays])
+        self.wait_all_delegated(deployment)
         for client in clients:
             self.assertEqual(client.stop(), 0, client)
         self.assertEqual(deployment.stop(), 0)
