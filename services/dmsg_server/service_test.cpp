@@ -5,6 +5,7 @@
 #include "base/test.hpp"
 #include "dmsg/server_rig.hpp"
 #include "framework/harness/harness.hpp"
+#include "http/websocket.hpp"
 #include "services/dmsg_discovery/service.hpp"
 
 namespace skywire::dmsg_server {
@@ -94,6 +95,44 @@ TEST_CASE("dmsg-server: /health and /metrics tell of its sessions") {
         INFO(name << " in\n" << text);
         CHECK(text.find(name) != std::string::npos);
     }
+    CHECK(harness.stop() == 0);
+}
+
+TEST_CASE("dmsg-server: a browser's session comes in at ws_address, nothing else does") {
+    const auto types = registry();
+    Harness::Options options;
+    options.hold_clock = false;
+    Harness harness(
+        types,
+        file(R"(,"ws_address":"127.0.0.1:8084","public_address_ws":"ws://127.0.0.1:8084/dmsg")"),
+        options
+    );
+    REQUIRE(harness.boot());
+    CHECK_THAT(entry(harness).body, Catch::Contains(R"("address_ws":"ws://127.0.0.1:8084/dmsg")"));
+    net::TestLoop loop;
+    const auto address = harness.network().real_address("127.0.0.1:8084");
+    REQUIRE(address);
+    dmsg::test::TestClient client(loop.context, "a");
+    loop.run([](net::TestLoop& on, net::Address at, dmsg::test::TestClient& joining) -> Task<> {
+        auto carrier = co_await on.context.network.dial(on.context.loop, at);
+        auto socket = co_await http::open_websocket(
+            on.context, std::move(carrier.value()), at.to_string(), "/dmsg"
+        );
+        const auto joined = co_await joining.connect(std::move(socket.value()), kKeys.public_key);
+        CHECK(joined);
+        CHECK((co_await joining.session().mux().ping()).has_value());
+    }(loop, *address, client));
+    loop.run([](net::TestLoop& on, net::Address at) -> Task<> {
+        auto carrier = co_await on.context.network.dial(on.context.loop, at);
+        const auto raw = co_await dmsg::handshake_as_client(
+            on.context,
+            std::move(carrier.value()),
+            crypto::deterministic_key_pair("raw"),
+            kKeys.public_key
+        );
+        CHECK(raw.has_error());
+    }(loop, *address));
+    loop.run(client.close());
     CHECK(harness.stop() == 0);
 }
 
