@@ -53,7 +53,7 @@ Admission::Place& Admission::Place::operator=(Place&& other) noexcept {
     release();
     admission_ = std::exchange(other.admission_, nullptr);
     address_ = std::move(other.address_);
-    has_address_ = std::exchange(other.has_address_, false);
+    connection_ = std::exchange(other.connection_, false);
     handshake_ = std::exchange(other.handshake_, false);
     session_ = std::exchange(other.session_, false);
     return *this;
@@ -66,13 +66,36 @@ void Admission::Place::release() noexcept {
 void Admission::release(Place& place) noexcept {
     const std::scoped_lock lock(mutex_);
     if (place.session_) --sessions_;
-    if (place.handshake_) --handshakes_;
-    if (!place.has_address_) return;
+    end_handshake(place);
+    forget_address(place);
+}
+
+/// False where its address has as many as it may have; it is counted under none then.
+bool Admission::take_handshake(Place& place, std::string counted) {
+    if (counted.empty()) return true;
+    PerAddress& entry = addresses_[counted];
+    if (entry.handshakes >= limits_.handshakes_per_ip_max) return false;
+    ++entry.handshakes;
+    place.address_ = std::move(counted);
+    return true;
+}
+
+void Admission::end_handshake(Place& place) noexcept {
+    if (!std::exchange(place.handshake_, false)) return;
+    --handshakes_;
+    if (!place.address_.empty()) --addresses_.find(place.address_)->second.handshakes;
+}
+
+/// Its handshake has ended, or counts elsewhere from now on.
+void Admission::forget_address(Place& place) noexcept {
+    if (place.address_.empty()) return;
     const auto found = addresses_.find(place.address_);
-    if (found == addresses_.end()) return;
-    --found->second.connections;
-    if (place.handshake_) --found->second.handshakes;
-    if (found->second.connections == 0 && limits_.new_sessions_per_ip_per_minute == 0)
+    place.address_.clear();
+    PerAddress& entry = found->second;
+    if (std::exchange(place.connection_, false)) --entry.connections;
+    const bool idle = entry.connections + entry.handshakes == 0;
+    // A bucket that was never used, or is not, says nothing.
+    if (idle && (entry.bucket.tokens < 0 || limits_.new_sessions_per_ip_per_minute == 0))
         addresses_.erase(found);
 }
 
@@ -105,9 +128,11 @@ void Admission::bound(Map& map, std::size_t per_minute, SteadyTime now, Idle idl
     std::erase_if(map, [&](const auto& entry) { return idle(entry.second) != nullptr; });
 }
 
-Refusal Admission::connected(Place& place) {
+Refusal Admission::connected(Place& place, const net::Address& from) {
+    std::string counted = counted_as(from);
     const std::scoped_lock lock(mutex_);
     if (handshakes_ >= limits_.handshakes_max) return Refusal::handshakes;
+    if (!take_handshake(place, std::move(counted))) return Refusal::handshakes_of_ip;
     ++handshakes_;
     place.admission_ = this;
     place.handshake_ = true;
@@ -116,21 +141,23 @@ Refusal Admission::connected(Place& place) {
 
 Refusal Admission::addressed(Place& place, const net::Address& address, SteadyTime now) {
     std::string counted = counted_as(address);
-    if (counted.empty()) return Refusal::none;
     const std::scoped_lock lock(mutex_);
+    if (counted != place.address_) {
+        if (!place.address_.empty()) --addresses_.find(place.address_)->second.handshakes;
+        forget_address(place);
+        if (!take_handshake(place, counted)) return Refusal::handshakes_of_ip;
+    }
+    if (counted.empty()) return Refusal::none;
     bound(addresses_, limits_.new_sessions_per_ip_per_minute, now, [](const PerAddress& entry) {
-        return entry.connections == 0 ? &entry.bucket : nullptr;
+        return entry.connections + entry.handshakes == 0 ? &entry.bucket : nullptr;
     });
-    PerAddress& entry = addresses_[counted];
+    PerAddress& entry = addresses_.find(counted)->second;
     if (limits_.sessions_per_ip_max != 0 && entry.connections >= limits_.sessions_per_ip_max)
         return Refusal::sessions_of_ip;
-    if (entry.handshakes >= limits_.handshakes_per_ip_max) return Refusal::handshakes_of_ip;
     if (!take(entry.bucket, limits_.new_sessions_per_ip_per_minute, now))
         return Refusal::rate_of_ip;
     ++entry.connections;
-    ++entry.handshakes;
-    place.address_ = std::move(counted);
-    place.has_address_ = true;
+    place.connection_ = true;
     return Refusal::none;
 }
 
@@ -138,11 +165,7 @@ Refusal Admission::authenticated(
     Place& place, const crypto::PublicKey& key, bool replaces, SteadyTime now
 ) {
     const std::scoped_lock lock(mutex_);
-    if (place.handshake_) {
-        place.handshake_ = false;
-        --handshakes_;
-        if (place.has_address_) --addresses_[place.address_].handshakes;
-    }
+    end_handshake(place);
     bound(keys_, limits_.new_sessions_per_key_per_minute, now, [](const Bucket& bucket) {
         return &bucket;
     });

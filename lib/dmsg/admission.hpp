@@ -72,15 +72,17 @@ class Admission {
         void release() noexcept;
 
         Admission* admission_ = nullptr;
+        /// Under which it is counted; empty: it has no limits per address.
         std::string address_;
-        bool has_address_ = false;
+        bool connection_ = false;
         bool handshake_ = false;
         bool session_ = false;
     };
 
-    /// A connection has come.
-    Refusal connected(Place& place);
-    /// Its peer's address is known. One without an IP (a pipe, a unix socket) has no limits.
+    /// A connection has come from there, which may be a proxy: its handshake counts for it until
+    /// the peer's own address is known. One without an IP (a pipe, a unix socket) has no limits.
+    Refusal connected(Place& place, const net::Address& from = {});
+    /// Its peer's address is known.
     Refusal addressed(Place& place, const net::Address& address, SteadyTime now);
     /// Its handshake has ended. `replaces`: the key has a session, which this one takes over.
     Refusal authenticated(
@@ -108,6 +110,9 @@ class Admission {
     static bool take(Bucket& bucket, std::size_t per_minute, SteadyTime now);
     template <class Map, class Idle>
     static void bound(Map& map, std::size_t per_minute, SteadyTime now, Idle idle);
+    bool take_handshake(Place& place, std::string counted);
+    void end_handshake(Place& place) noexcept;
+    void forget_address(Place& place) noexcept;
     void release(Place& place) noexcept;
 
     ServerLimits limits_;

@@ -17,6 +17,8 @@ namespace {
 constexpr std::chrono::milliseconds kAcceptPause{100};
 constexpr std::chrono::seconds kRateInterval{1};
 constexpr std::size_t kRatesPerMinute = 60;
+/// For the discovery to remove our entry, which it forgets by itself in two minutes.
+constexpr std::chrono::seconds kWithdrawTimeout{2};
 
 net::Context on_loop(const net::Context& context, const Executor& loop) {
     net::Context moved = context;
@@ -158,7 +160,7 @@ void Server::Impl::hand_over(
     std::unique_ptr<net::Stream> stream, Shard& shard, bool websocket_only
 ) {
     detail::Admission::Place place;
-    const auto refusal = core_->admission.connected(place);
+    const auto refusal = core_->admission.connected(place, stream->remote());
     if (refusal != detail::Refusal::none) core_->counters.refused(refusal);
     const bool taken = refusal == detail::Refusal::none;
     shard.post([stream = std::move(stream), place = std::move(place), websocket_only, taken](
@@ -206,8 +208,9 @@ void Server::Impl::stop_accepting() {
 
 Task<> Server::Impl::drain(SteadyTime deadline) {
     if (!running()) co_return;
-    // First, so that nobody comes who would have to leave at once.
-    co_await registration_.withdraw(deadline);
+    // First, so that nobody comes who would have to leave at once; but those who are here have to
+    // hear of it, also where the discovery says nothing.
+    co_await registration_.withdraw(std::min(deadline, context_.clock.now() + kWithdrawTimeout));
     stop_accepting();
     core_->draining.store(true, std::memory_order_relaxed);
     for (const auto& shard : core_->shards)

@@ -470,8 +470,12 @@ Task<Result<>> Shard::peer_session(ServerPeer peer) {
     co_await net::sleep_for(context_.clock, kSilence);
     const std::uint64_t id =
         begin(std::move(*handshaken), ServerSession::Kind::dialed_peer, Admission::Place());
-    while (session(id) != nullptr)
+    for (;;) {
+        const ServerSession* begun = session(id);
+        // It is told of an end before the session is taken down.
+        if (begun == nullptr || begun->ended()) break;
         if (!co_await session_gone_.wait()) break;
+    }
     co_return Result<>();
 }
 
