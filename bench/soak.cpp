@@ -24,6 +24,9 @@ constexpr std::size_t kBuffer = 64 * 1024;
 constexpr std::chrono::seconds kPatience{60};
 constexpr std::chrono::seconds kReport{10};
 constexpr std::chrono::milliseconds kPauseMax{20};
+constexpr int kStorms = 5;
+/// More than the windows of a stream's two legs hold, there and back.
+constexpr std::size_t kLate = 2'000'000;
 /// Bytes of an echo: at the edges of records, frames and windows, and beyond.
 constexpr std::array<std::size_t, 12> kSizes{
     0, 1, 4095, 4096, 4097, 65'535, 65'536, 262'144, 262'145, 1'000'000, 4'000'000, 16'000'000
@@ -63,6 +66,8 @@ class Soak {
     Task<bool> run(Duration duration, std::size_t workers) {
         co_await begin();
         end_ = context_.clock.now() + duration;
+        for (int round = 0; round < kStorms; ++round)
+            co_await storm(2 * workers);
         for (std::size_t i = 0; i < workers; ++i)
             scope_.spawn("worker", [this] { return work(); });
         scope_.spawn("visitors", [this] { return visit(); });
@@ -90,6 +95,19 @@ class Soak {
             co_await presence->stop();
     }
 
+    /// More streams at once than ever later, all of them with full windows in both directions: what
+    /// the load can make a server hold, it holds in the first minute.
+    Task<> storm(std::size_t streams) {
+        for (std::size_t i = 0; i < streams; ++i) {
+            scope_.spawn("storm", [this] {
+                return judge(
+                    "in storms", exchange(any_client(), any_key(), kLate, std::chrono::seconds(2))
+                );
+            });
+        }
+        co_await scope_.wait_empty();
+    }
+
     static Task<> echo(std::shared_ptr<net::Stream> stream) {
         Bytes buffer(kBuffer);
         while (true) {
@@ -105,6 +123,8 @@ class Soak {
     std::size_t below(std::size_t bound) {
         return static_cast<std::size_t>(context_.random.below(bound));
     }
+    dmsg::Client& any_client() { return presences_[below(presences_.size())]->client(); }
+    crypto::PublicKey any_key() { return presences_[below(presences_.size())]->key(); }
     Task<> pause() {
         const auto most = static_cast<std::size_t>(Duration(kPauseMax).count());
         co_await net::sleep_for(context_.clock, Duration(below(most)));
@@ -112,8 +132,8 @@ class Soak {
 
     Task<> work() {
         while (!over()) {
-            dmsg::Client& from = presences_[below(presences_.size())]->client();
-            const auto& to = presences_[below(presences_.size())]->key();
+            dmsg::Client& from = any_client();
+            const auto to = any_key();
             switch (below(8)) {
                 case 0:
                     co_await judge("opened and closed", open_and_close(from, to));
@@ -125,7 +145,9 @@ class Soak {
                     co_await judge("reset", reset(from, to));
                     break;
                 case 3:
-                    co_await judge("read late", exchange(from, to, 1'000'000, /*late=*/true));
+                    co_await judge(
+                        "read late", exchange(from, to, kLate, std::chrono::milliseconds(200))
+                    );
                     break;
                 default:
                     co_await judge("echoed", exchange(from, to, kSizes[below(kSizes.size())]));
@@ -183,14 +205,14 @@ class Soak {
     }
 
     Task<Outcome> exchange(
-        dmsg::Client& from, crypto::PublicKey to, std::size_t size, bool late = false
+        dmsg::Client& from, crypto::PublicKey to, std::size_t size, Duration late = Duration::zero()
     ) {
         auto dialled = co_await from.dial({to, kEchoPort});
         if (!dialled) co_return dialled.error();
         const std::shared_ptr<net::Stream> stream = std::move(*dialled);
         const Closer closer(*stream);
         scope_.spawn("writer", [stream, size] { return write(stream, size); });
-        if (late) co_await net::sleep_for(context_.clock, std::chrono::milliseconds(200));
+        if (late > Duration::zero()) co_await net::sleep_for(context_.clock, late);
         const auto outcome = co_await compare(*stream, size);
         bytes_ += size;
         co_return outcome;
@@ -225,8 +247,7 @@ class Soak {
         const auto visitor = std::make_unique<Presence>(context_, discovery_);
         auto outcome = co_await visitor->start();
         if (outcome) {
-            const auto& to = presences_[below(presences_.size())]->key();
-            outcome = co_await exchange(visitor->client(), to, 10'000);
+            outcome = co_await exchange(visitor->client(), any_key(), 10'000);
         }
         co_await visitor->stop();
         co_return outcome;

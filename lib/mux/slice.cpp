@@ -7,6 +7,7 @@
 #include <atomic>
 #include <cstdlib>
 #include <cstring>
+#include <mutex>
 #include <new>
 
 namespace skywire::mux {
@@ -30,6 +31,40 @@ constexpr std::size_t kTailMax = 16 * 1024;
 /// What a queue may keep alive beyond twice its bytes before it compacts itself.
 constexpr std::size_t kSlack = 4 * kChunkBytes;
 
+#if __has_feature(address_sanitizer)
+// A use after free must be seen.
+constexpr std::size_t kKeptByThread = 0;
+constexpr std::size_t kKeptByAll = 0;
+#else
+constexpr std::size_t kKeptByThread = 8;
+constexpr std::size_t kKeptByAll = 32;
+#endif
+
+/// Free blocks that their threads had no room for. Where one loop fills chunks and another one
+/// empties them (a relay between loops), the freed block goes back to be filled while it is still
+/// in the processor's cache: without this a relayed GB costs 0.1 s more. Never destroyed.
+class SharedCache {
+ public:
+    Block* take() noexcept {
+        const std::lock_guard lock(mutex_);
+        return count_ > 0 ? blocks_[--count_] : nullptr;
+    }
+
+    bool keep(Block* block) noexcept {
+        const std::lock_guard lock(mutex_);
+        if (count_ == blocks_.size()) return false;
+        blocks_[count_++] = block;
+        return true;
+    }
+
+ private:
+    std::mutex mutex_;
+    std::array<Block*, kKeptByAll> blocks_{};
+    std::size_t count_ = 0;
+};
+
+constinit SharedCache shared_cache;
+
 /// Free blocks of this thread. A chunk given back to malloc is often given back to the kernel, and
 /// touching it again costs 16 page faults.
 class Cache {
@@ -41,21 +76,17 @@ class Cache {
         closed_ = true;
     }
 
-    Block* take() noexcept { return count_ > 0 ? blocks_[--count_] : nullptr; }
+    Block* take() noexcept { return count_ > 0 ? blocks_[--count_] : shared_cache.take(); }
 
     bool keep(Block* block) noexcept {
-        if (closed_ || count_ == blocks_.size()) return false;
+        if (closed_) return false;
+        if (count_ == blocks_.size()) return shared_cache.keep(block);
         blocks_[count_++] = block;
         return true;
     }
 
  private:
-#if __has_feature(address_sanitizer)
-    // A use after free must be seen.
-    std::array<Block*, 0> blocks_;
-#else
-    std::array<Block*, 8> blocks_;
-#endif
+    std::array<Block*, kKeptByThread> blocks_;
     std::size_t count_ = 0;
     bool closed_ = false;
 };
