@@ -5,6 +5,7 @@
 #include "dmsg/detail/frame_writer.hpp"
 
 #include <array>
+#include <utility>
 
 namespace skywire::dmsg {
 namespace {
@@ -28,7 +29,9 @@ struct Stream::State {
           local(local_in),
           remote(remote_in),
           net_local(net_address(local_in)),
-          net_remote(net_address(remote_in)) {}
+          net_remote(net_address(remote_in)) {
+        carrier->end_with_peer();
+    }
 
     /// More bytes for the reader; false at the peer's end.
     Task<Result<bool>> receive();

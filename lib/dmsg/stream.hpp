@@ -29,7 +29,8 @@ class Stream final : public net::Stream {
 
     /// 0 where the peer closed. After a forged or replayed record all reads fail.
     Task<Result<std::size_t>> read_some(std::span<std::byte> into) override;
-    /// Sealed in frames of 4096 bytes, many of them handed on together.
+    /// Sealed in frames of 4096 bytes, many of them handed on together. Where the peer has closed,
+    /// errc::closed once the window is used up: nobody takes what is written.
     Task<Result<>> write(ByteSpan head, ByteSpan tail = {}) override;
     Task<Result<>> write_all(std::span<const ByteSpan> parts) override;
     Task<Result<>> wait_readable() override;

@@ -136,6 +136,11 @@ class Stream final : public net::Stream {
     const net::Address& local() const noexcept override;
     const net::Address& remote() const noexcept override;
 
+    /// From now on a write that would have to wait fails with errc::closed where the peer's FIN has
+    /// come or comes meanwhile: for protocols without a half-close, in which nobody gives back the
+    /// window any more. What fits into the window still goes out, as it may have before.
+    void end_with_peer() noexcept;
+
     /// As read_some, without a copy: at least one byte, at most what is there; empty at the end.
     Task<Result<ByteQueue>> read_queue();
     /// As write, by reference: returns when all of it is queued on the carrier.

@@ -243,6 +243,34 @@ TEST_CASE("session: an end is followed by nothing, the other direction goes on")
     CHECK(!pair.far->ended());
 }
 
+TEST_CASE("session: where there is no half-close a write does not outlive the peer's end") {
+    Pair pair;
+    pair.start();
+    auto [here, there] = pair.open();
+    there->end_with_peer();
+    CHECK(pair.loop.run(here->write(as_bytes("unread"))));
+    // The window is used up, nobody reads: the write waits.
+    const Bytes much = pattern(1'000'000);
+    std::optional<Result<>> written;
+    net::Scope scope(pair.loop.ioc.get_executor());
+    scope.spawn("write", [&, stream = there.get()]() -> Task<> {
+        written = co_await stream->write(much);
+    });
+    pair.loop.settle();
+    REQUIRE_FALSE(written);
+    here->close();
+    pair.loop.run_until([&] { return scope.size() == 0; });
+    CHECK(written->error() == make_error_code(skywire::errc::closed));
+    CHECK(pair.loop.run(there->write(much)).error() == make_error_code(skywire::errc::closed));
+    CHECK(there->received() > 0);
+    // What came before the end is there all the same.
+    CHECK(as_text(pair.loop.run(read_all_of(*there, pair.loop.random, 4))) == "unread");
+    there->close();
+    pair.loop.settle();
+    CHECK(pair.near->streams() == 0);
+    CHECK(pair.far->streams() == 0);
+}
+
 TEST_CASE("session: a closed stream sends what is queued even when it is dropped") {
     Pair pair;
     pair.start();

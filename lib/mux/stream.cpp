@@ -37,6 +37,11 @@ Task<Result<>> Stream::Impl::wait_sent(std::shared_ptr<Impl> stream) {
     while (true) {
         if (auto refused = stream->refusal()) co_return std::move(*refused);
         if (stream->unsent() == 0) co_return Result<>();
+        if (stream->ended_by_peer()) {
+            // What is left would wait for a window, and hold the stream open meanwhile.
+            stream->queued.clear();
+            co_return fail(skywire::errc::closed, "the peer has closed the stream");
+        }
         bool notified = false;
         try {
             notified = co_await stream->can_write.get(stream->session->executor).wait();
@@ -121,6 +126,10 @@ Task<Result<>> Stream::write(ByteQueue bytes) {
 
 void Stream::close() noexcept {
     impl_->session->close_stream(*impl_);
+}
+
+void Stream::end_with_peer() noexcept {
+    impl_->ends_with_peer = true;
 }
 
 const net::Address& Stream::local() const noexcept {

@@ -217,6 +217,7 @@ void Session::State::on_finished(StreamId id) {
     if (stream == nullptr) return;
     stream->finished = true;
     stream->readable = true;
+    if (stream->ends_with_peer) stream->can_write.notify();
     tell(*stream);
 }
 

@@ -41,6 +41,7 @@ struct Stream::Impl final : SendingHook, TellingHook, std::enable_shared_from_th
         : session(std::move(session_in)), id(id_in) {}
 
     std::size_t unsent() const noexcept { return queued.size() + parts_size; }
+    bool ended_by_peer() const noexcept { return !closed && finished && ends_with_peer; }
     /// Why the application may not write (and, without more to come, not read).
     std::optional<Error> refusal() const;
     void notify() {
@@ -75,6 +76,8 @@ struct Stream::Impl final : SendingHook, TellingHook, std::enable_shared_from_th
     bool known = true;
     /// The peer's FIN has come.
     bool finished = false;
+    /// It then takes nothing of ours either.
+    bool ends_with_peer = false;
     /// Ended by its own application.
     bool closed = false;
     /// The observer is to be told.
