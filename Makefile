@@ -51,6 +51,13 @@ e2e:        ## black-box tests of the real binary, alone
 	cmake --build --preset $(PRESET) -j $(JOBS) --target skywire skywire_faults
 	ctest --test-dir build/$(PRESET) --output-on-failure -L e2e
 
+SIM_RUNS ?= 100
+sim:        ## dmsg networks that break, in virtual time: SIM_RUNS seeds that nobody has seen
+	@tools/setup.sh
+	cmake --preset release
+	cmake --build --preset release -j $(JOBS) --target dmsg_sim_test
+	SKYWIRE_SIM_RUNS=$(SIM_RUNS) build/release/dmsg_sim_test -d yes
+
 bench:      ## benchmarks, each median and range of several runs
 	@tools/setup.sh
 	cmake --preset release
@@ -80,4 +87,4 @@ format:     ## rewrite the sources as clang-format has them
 clean:      ## remove all builds
 	rm -rf build
 
-.PHONY: help setup build run test asan tsan fuzz fuzz-long e2e bench soak lint lint-all format clean
+.PHONY: help setup build run test asan tsan fuzz fuzz-long e2e sim bench soak lint lint-all format clean

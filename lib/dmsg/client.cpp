@@ -248,7 +248,9 @@ Task<Result<Duration>> Client::Impl::ping(crypto::PublicKey server) {
             skywire::errc::not_found, fmt::format("there is no session with server {}", server)
         );
     }
-    co_return co_await link->session().mux().ping();
+    co_return co_await net::with_deadline(
+        context.clock, context.clock.now() + options.dial_timeout, link->session().mux().ping()
+    );
 }
 
 Task<Result<std::string>> Client::Impl::ask_ip(detail::LinkPtr link) {

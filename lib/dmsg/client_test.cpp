@@ -396,6 +396,28 @@ TEST_CASE("client: stops while much is under way, and what it gave out is closed
     pair.close();
 }
 
+TEST_CASE("client: what was written before the stop arrives") {
+    Rig rig;
+    rig.start_server("s1");
+    Client& alice = rig.add_client("alice");
+    Client& bob = rig.add_client("bob");
+    const auto listener = bob.listen(80).value();
+    auto pair = connect(rig, alice, "bob", *listener);
+    // Far more is on its way than what the network takes at once.
+    sim::LinkOptions slow;
+    slow.bytes_per_second = 1'000'000;
+    rig.world.set_link(rig.world.node("alice"), rig.world.node("s1"), slow);
+    const Bytes sent = test::pattern(600'000);
+    Running<Result<Bytes>> reading(rig.world, test::read_exactly(*pair.far, sent.size() + 1));
+    REQUIRE(rig.world.run(test::write_bytes(*pair.near, sent)));
+    pair.near->close();
+    rig.stop_client("alice");
+    REQUIRE(rig.world.run_until([&] { return reading.ended(); }, 1min));
+    REQUIRE(reading.result()->has_value());
+    CHECK((reading.result()->value() == sent));
+    pair.far->close();
+}
+
 TEST_CASE("client: pings, connects and asks for its address") {
     Rig rig;
     rig.start_server("s1");

@@ -23,7 +23,9 @@ Task<> answer(net::Context context, std::shared_ptr<net::Stream> stream) {
         );
         if (!size || *size == 0 || message[0] != kPing) break;
         message[0] = kPong;
-        const auto written = co_await stream->write(message);
+        const auto written = co_await net::with_deadline(
+            context.clock, context.clock.now() + kSilenceMax, stream->write(message)
+        );
         if (!written) break;
     }
     stream->close();

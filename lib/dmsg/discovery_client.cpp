@@ -14,6 +14,8 @@ namespace {
 constexpr std::string_view kPrefix = "/dmsg-discovery/";
 /// 512 entries of half a kilobyte, with room.
 constexpr std::size_t kAnswerBytesMax = 4 * 1024 * 1024;
+/// One that names 1500 servers. Many are kept by those who ask.
+constexpr std::size_t kEntryBytesMax = 128 * 1024;
 constexpr std::chrono::seconds kPauseOfFirst{10};
 
 /// True where the discovery itself spoke, and not the way to it.
@@ -59,6 +61,12 @@ class HttpDiscovery final : public DiscoveryClient {
         if (!answer) co_return answer.error();
         const auto parsed = ReceivedEntry::parse(*answer);
         if (!parsed) co_return unreadable(parsed.error());
+        if (parsed->entry().static_key != key) {
+            co_return unreadable(fail(
+                skywire::errc::malformed,
+                fmt::format("the entry of {} for {}", parsed->entry().static_key, key)
+            ));
+        }
         co_return parsed->entry();
     }
 
@@ -86,7 +94,7 @@ class HttpDiscovery final : public DiscoveryClient {
         request.method = method;
         request.address = url_.address;
         request.target = fmt::format("{}{}{}", url_.target, kPrefix, path);
-        request.response_bytes_max = kAnswerBytesMax;
+        request.response_bytes_max = path.starts_with("entry") ? kEntryBytesMax : kAnswerBytesMax;
         if (!body.empty()) request.fields.set("Content-Type", "application/json");
         request.body = std::move(body);
         const std::string what =

@@ -96,6 +96,16 @@ TEST_CASE("discovery client: an entry is asked for and read") {
     CHECK(world.peer.asked == "GET /dmsg-discovery/entry/" + stored.static_key.to_text());
 }
 
+TEST_CASE("discovery client: somebody else's entry is none") {
+    World world;
+    world.peer.text = to_json(server_entry("a"));
+    const auto answer = world.loop.run(world.discovery->entry(key_of("b")));
+    REQUIRE(answer.has_error());
+    CHECK(answer.error() == make_error_code(skywire::errc::unavailable));
+    CHECK_THAT(answer.error().message(), Catch::Contains("for " + key_of("b").to_text()));
+    CHECK(world.loop.metrics.counter("dmsg_discovery_client_unreadable_total", "").value() == 1);
+}
+
 TEST_CASE("discovery client: refusals are told by their sentences") {
     World world;
     world.peer.status = 404;

@@ -19,6 +19,9 @@ constexpr Duration kPause = 100ms;
 constexpr Duration kTick = 250ms;
 /// Between measurements of the round trip.
 constexpr Duration kMeasureEvery = 60s;
+constexpr Duration kMeasureLimit = 15s;
+/// For servers to take what was written before the end.
+constexpr Duration kLastWords = 2s;
 /// For a session that is not wanted and carries nothing.
 constexpr Duration kIdleMax = 5min;
 
@@ -81,8 +84,14 @@ void Links::start() {
 }
 
 Task<std::vector<std::string>> Links::stop(SteadyTime deadline) {
-    for (const LinkPtr& link : all())
+    const auto links = all();
+    for (const LinkPtr& link : links)
         link->session().mux().go_away();
+    // Streams were closed with bytes on their way: a server that answers has taken them.
+    const SteadyTime until = std::min(deadline, context_.clock.now() + kLastWords);
+    for (const LinkPtr& link : links) {
+        (void)co_await net::with_deadline(context_.clock, until, link->session().mux().ping());
+    }
     co_return co_await scope_.close(context_.clock, context_.clock.now(), deadline);
 }
 
@@ -225,7 +234,10 @@ Task<> Links::attend(LinkPtr link) {
         const bool cancelled = co_await is_cancelled();
         if (cancelled) co_return;
         if (measurable && context_.clock.now() >= measure) {
-            const auto took = co_await link->session().mux().ping();
+            // A server that speaks and does not answer must not keep us from seeing its end.
+            const auto took = co_await net::with_deadline(
+                context_.clock, context_.clock.now() + kMeasureLimit, link->session().mux().ping()
+            );
             if (took) link->round_trip_ = *took;
             measurable = took.has_value();
             measure = context_.clock.now() + kMeasureEvery;

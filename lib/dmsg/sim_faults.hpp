@@ -34,7 +34,7 @@ class Faults {
     Task<> run(SteadyTime until) {
         while (net_.world.clock().now() < until) {
             scope_.spawn("fault", [this] { return one(); });
-            co_await net_.sleep(net_.between(500ms, 6s));
+            co_await net_.sleep(net_.between(100ms, 2s));
         }
     }
 
@@ -111,7 +111,7 @@ class Faults {
         }
         net_.world.set_link(*a, *b, options);
         co_await net_.sleep(net_.between(5s, 60s));
-        net_.world.set_link(*a, *b, sim::LinkOptions());
+        net_.world.set_link(*a, *b, net_.options.links);
     }
 
     Task<> reset() {

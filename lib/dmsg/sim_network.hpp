@@ -33,6 +33,8 @@ struct SimOptions {
     std::size_t clients = 20;
     /// The servers keep sessions with each other.
     bool mesh = false;
+    /// Of all links that no fault has changed.
+    sim::LinkOptions links;
     std::function<void(std::size_t index, ClientOptions&)> client_options;
     std::function<void(ServerOptions&)> server_options;
 };
@@ -80,6 +82,7 @@ class SimNetwork {
           world(seed),
           discovery(world),
           options(std::move(options_in)) {
+        world.set_links(options.links);
         discovery.start();
         for (std::size_t i = 0; i < options.servers; ++i) {
             const auto name = fmt::format("server{}", i);
@@ -96,8 +99,10 @@ class SimNetwork {
     }
     SimNetwork(const SimNetwork&) = delete;
     SimNetwork& operator=(const SimNetwork&) = delete;
-    /// Where a test has failed, only what must be done so that the rest can be destroyed.
-    ~SimNetwork() {
+    ~SimNetwork() { give_up(); }
+
+    /// Where a test has not come to `end`: stops all, so that it can be destroyed.
+    void give_up() {
         if (ended_) return;
         world.heal();
         for (const auto& client : clients)
@@ -252,6 +257,13 @@ class SimNetwork {
     Random& random() { return world.test_random(); }
     std::size_t below(std::size_t bound) { return std::size_t(random().below(bound)); }
     bool chance(double probability) { return random().next_unit() < probability; }
+    /// Calendars that are wrong by so much, one way or the other.
+    void skew_calendars(Duration most) {
+        for (const auto& host : servers)
+            host->node.set_wall_skew(between(-most, most));
+        for (const auto& host : clients)
+            host->node.set_wall_skew(between(-most, most));
+    }
     Duration between(Duration low, Duration high) {
         return low + Duration(std::int64_t(random().below(std::uint64_t((high - low).count()))));
     }

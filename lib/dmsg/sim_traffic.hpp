@@ -39,12 +39,6 @@ struct Exchange {
     std::array<ExchangeSide, 2> sides;
     SteadyTime moved_at{};
 
-    std::byte at(Which from_side, std::uint64_t offset) const {
-        std::uint64_t x = number * 2 + from_side + 0x9e3779b97f4a7c15 * (offset / 8 + 1);
-        x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9;
-        x = (x ^ (x >> 27)) * 0x94d049bb133111eb;
-        return std::byte((x ^ (x >> 31)) >> (offset % 8 * 8));
-    }
     std::string to_string() const {
         const auto side = [](const ExchangeSide& s) {
             return fmt::format(
@@ -68,6 +62,29 @@ struct Exchange {
             side(sides[1])
         );
     }
+};
+
+/// Random bytes, of which each side of each exchange sends another stretch, round and round.
+class ExchangeBytes {
+ public:
+    explicit ExchangeBytes(Random& random) : bytes_(256 * 1024 + kMost) {
+        random.fill(bytes_);
+        std::copy_n(bytes_.begin(), kMost, bytes_.end() - std::ptrdiff_t(kMost));
+    }
+
+    /// No more than this many at a time.
+    static constexpr std::size_t kMost = 20'000;
+
+    ByteSpan at(
+        const Exchange& exchange, Exchange::Which from, std::uint64_t offset, std::size_t size
+    ) const {
+        const std::size_t around = bytes_.size() - kMost;
+        const std::uint64_t begin = (exchange.number * 2 + from) * 7919 + offset;
+        return ByteSpan(bytes_).subspan(std::size_t(begin % around), size);
+    }
+
+ private:
+    Bytes bytes_;
 };
 
 class Traffic {
@@ -95,9 +112,13 @@ class Traffic {
     }
     Traffic(const Traffic&) = delete;
     Traffic& operator=(const Traffic&) = delete;
-    ~Traffic() { end(); }
+    /// The applications use it: they end first.
+    ~Traffic() {
+        net_.give_up();
+        end();
+    }
 
-    /// Looks at nothing any more. What is under way goes on, and ends with its machines.
+    /// Looks at nothing any more.
     void end() {
         net_.on_start = {};
         const auto now = net_.world.clock().now();
@@ -106,8 +127,8 @@ class Traffic {
 
     /// Clients dial each other at random while this holds.
     bool busy = false;
-    Duration pause_max = 6s;
-    std::uint32_t bytes_max = 400'000;
+    Duration pause_max = 10s;
+    std::uint32_t bytes_max = 300'000;
 
     struct Counts {
         std::size_t dials = 0;
@@ -150,7 +171,7 @@ class Traffic {
         made->bytes = {
             std::uint32_t(net_.below(bytes_of + 1)), std::uint32_t(net_.below(bytes_of + 1))
         };
-        made->slow = busy && net_.chance(0.1);
+        made->slow = busy && net_.chance(0.25);
         made->moved_at = net_.world.clock().now();
         open_.emplace(made->number, made);
         co_await run_side(made, Exchange::dialer, StreamPtr(std::move(*dialled)), *host.work);
@@ -207,7 +228,7 @@ class Traffic {
             std::uint16_t port = kPort;
             if (net_.chance(0.1)) port = net_.chance(0.5) ? kDeafPort : kFlakyPort;
             // Most are short.
-            const std::uint32_t most = net_.chance(0.15) ? bytes_max : bytes_max / 100;
+            const std::uint32_t most = net_.chance(0.25) ? bytes_max : bytes_max / 20;
             host.work->spawn("exchange", [this, &host, to, port, most]() -> Task<> {
                 co_await exchange(host, to, port, most);
             });
@@ -313,9 +334,10 @@ class Traffic {
             side->failed = !written;
         }
         while (!side->failed && own.offered < total) {
-            Bytes chunk(std::min<std::size_t>(total - own.offered, 1 + net_.below(20'000)));
-            for (std::size_t i = 0; i < chunk.size(); ++i)
-                chunk[i] = exchange.at(side->which, own.offered + i);
+            const std::size_t most =
+                std::min<std::size_t>(total - own.offered, ExchangeBytes::kMost);
+            const ByteSpan chunk =
+                bytes_.at(exchange, side->which, own.offered, 1 + net_.below(most));
             own.offered += chunk.size();
             const auto written = co_await side->stream->write(chunk);
             side->failed = !written;
@@ -334,18 +356,17 @@ class Traffic {
         const std::uint32_t total = exchange.bytes[from];
         Bytes buffer(16 * 1024);
         while (own.read < total) {
-            if (exchange.slow && net_.chance(0.05)) co_await net_.sleep(net_.between(0s, 5s));
+            if (exchange.slow && net_.chance(0.3)) co_await net_.sleep(net_.between(0s, 5s));
             const std::size_t most = std::min<std::size_t>(buffer.size(), total - own.read);
             const auto into = std::span(buffer).first(1 + net_.below(most));
             const auto size = co_await side->stream->read_some(into);
             if (!size) co_return size.error();
             if (*size == 0) co_return fail(skywire::errc::closed, "the stream ended early");
-            for (std::size_t i = 0; i < *size; ++i) {
-                if (buffer[i] == exchange.at(from, own.read + i)) continue;
-                net_.wrong(
-                    fmt::format("a wrong byte at {} of {}", own.read + i, exchange.to_string())
+            const ByteSpan right = bytes_.at(exchange, from, own.read, *size);
+            if (!std::equal(right.begin(), right.end(), buffer.begin())) {
+                net_.wrong(fmt::format("wrong bytes from {} on: {}", own.read, exchange.to_string())
                 );
-                co_return fail(skywire::errc::malformed, "a wrong byte");
+                co_return fail(skywire::errc::malformed, "wrong bytes");
             }
             own.read += *size;
             counts_.bytes += *size;
@@ -402,6 +423,7 @@ class Traffic {
     }
 
     SimNetwork& net_;
+    ExchangeBytes bytes_{net_.random()};
     std::uint64_t last_number_ = 0;
     std::map<std::uint64_t, std::shared_ptr<Exchange>> open_;
     Counts counts_;

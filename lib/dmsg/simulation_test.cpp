@@ -21,11 +21,15 @@ using namespace std::chrono_literals;
 /// Once nothing is broken any more: a client that found no server waits at most a minute before it
 /// tries again, with its jitter.
 constexpr Duration kSettleMax = 2min;
-constexpr Duration kChaos = 2min;
+constexpr Duration kChaos = 90s;
 
 SimOptions options_of(std::uint64_t seed) {
     SimOptions options;
     options.mesh = seed % 2 == 0;
+    // A town, a continent, a country without good lines.
+    options.links.one_way_delay_min = Duration(seed % 3 * 10ms + 1ms);
+    options.links.one_way_delay_mean = Duration(seed % 3 * 20ms + 2ms);
+    options.links.bytes_per_second = 400'000 >> (seed % 3);
     options.client_options = [seed](std::size_t index, ClientOptions& client) {
         client.sessions_min = index % 5 == 0 ? 0 : 1;
         // Some of each multiplexer.
@@ -103,6 +107,8 @@ void report(SimNetwork& net, const Traffic& traffic) {
 /// A network that breaks in all the ways there are, and what must hold meanwhile and afterwards.
 void live_through_faults(std::uint64_t seed) {
     SimNetwork net(seed, options_of(seed));
+    // The discovery takes 5 s from the future, of servers.
+    net.skew_calendars(2s);
     Traffic traffic(net);
     net.start_all();
     settle(net);
@@ -119,14 +125,14 @@ void live_through_faults(std::uint64_t seed) {
     talk_to_everybody(net, traffic);
     check_no_streams(net, traffic);
     report(net, traffic);
-    CHECK(traffic.counts().complete > 400);
+    CHECK(traffic.counts().complete > 500);
     traffic.end();
     net.end();
     net.check();
 }
 
 TEST_CASE("simulation: a network that breaks, and is whole again afterwards") {
-    sim::for_each_seed(6, live_through_faults);
+    sim::for_each_seed(3, live_through_faults);
 }
 
 TEST_CASE("simulation: the same seed is the same run") {

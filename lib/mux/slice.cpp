@@ -12,7 +12,7 @@
 
 namespace skywire::mux {
 
-struct Chunk::Block {
+struct alignas(16) Chunk::Block {
     std::atomic<std::uint32_t> references{1};
     std::uint32_t capacity = 0;
 

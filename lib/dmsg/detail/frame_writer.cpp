@@ -47,7 +47,8 @@ void Parts::remove(std::size_t count) noexcept {
 Result<mux::Slice> seal_chunk(Parts& parts, noise::RecordSealer& sealer) {
     std::size_t left = std::min(parts.size(), kChunkPlaintext);
     const std::size_t total = noise::RecordSealer::sealed_frames_size(left);
-    mux::Chunk chunk(total);
+    // Whole ones are kept and used again; the tail of a message is given its size.
+    mux::Chunk chunk(left == kChunkPlaintext ? mux::kChunkBytes : total);
     auto out = chunk.bytes().first(total);
     while (left > 0) {
         // All that is left lies together, or some full frames of it, or not even one.

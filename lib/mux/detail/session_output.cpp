@@ -8,6 +8,8 @@ namespace {
 
 /// Parts of one gathered write: what a socket hands to the kernel in one call.
 constexpr std::size_t kPartsMax = 64;
+/// Payload under one header: a quarter of a window.
+constexpr std::size_t kFrameMax = 64 * 1024;
 
 }  // namespace
 
@@ -50,7 +52,7 @@ void Session::State::send_directly(Impl& stream) {
 
 /// Moves the next frame's worth of a stream to the output.
 void Session::State::put(Impl& stream) {
-    const std::size_t frame_max = std::clamp<std::size_t>(options_.output_max / 4, 1, kChunkBytes);
+    const std::size_t frame_max = std::clamp<std::size_t>(options_.output_max / 4, 1, kFrameMax);
     const std::size_t size = std::min({stream.unsent(), core->sendable(stream.id), frame_max});
     if (size == 0) return;
     core->begin_data(stream.id, size);
