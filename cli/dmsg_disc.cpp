@@ -120,11 +120,13 @@ class DiscServers final : public Command {
         }
         Table table({"KEY", "ADDRESS", "FREE", "TYPE"});
         for (const dmsg::Entry& entry : *servers) {
+            const std::optional<dmsg::ServerInfo>& server = entry.server;
+            if (!server) continue;
             table.add(
                 {entry.static_key.to_text(),
-                 entry.server->address,
-                 std::to_string(entry.server->available_sessions),
-                 entry.server->server_type}
+                 server->address,
+                 std::to_string(server->available_sessions),
+                 server->server_type}
             );
         }
         table.print(session.io.out);

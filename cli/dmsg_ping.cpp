@@ -218,10 +218,11 @@ class DmsgProbe final : public Command {
             context.clock, world.deadline(), world.discovery().entry(key)
         );
         if (!entry) co_return steps.failed("entry", entry.error());
-        if (!entry->server)
+        const std::optional<dmsg::ServerInfo>& server = entry->server;
+        if (!server)
             co_return steps.failed("entry", fail(errc::wrong_state, "the key is no server's"));
-        steps.passed("entry", entry->server->address);
-        const auto address = net::Address::parse(entry->server->address);
+        steps.passed("entry", server->address);
+        const auto address = net::Address::parse(server->address);
         if (!address) co_return steps.failed("connect", address.error());
         auto connected = co_await net::with_deadline(
             context.clock, world.deadline(), context.network.dial(context.loop, *address)

@@ -1,5 +1,6 @@
 #include "dmsg/links.hpp"
 
+#include "base/assert.hpp"
 #include "net/deadline.hpp"
 
 #include <algorithm>
@@ -139,7 +140,9 @@ Task<Result<LinkPtr>> Links::connect(Entry server) {
         const bool notified = co_await connecting->ended.wait();
         if (!notified) co_return fail(skywire::errc::cancelled, {});
     }
-    co_return *connecting->result;
+    const auto& result = connecting->result;
+    SKY_ASSERT(result);
+    co_return *result;
 }
 
 Task<> Links::run(std::shared_ptr<Connecting> connecting, Entry server) {
@@ -190,6 +193,7 @@ Task<Result<Handshaken>> Links::dial(Entry server) {
         const bool cancelled = co_await is_cancelled();
         if (cancelled) break;
     }
+    SKY_ASSERT(last);
     co_return *last;
 }
 
@@ -250,14 +254,15 @@ Task<> Links::attend(LinkPtr link) {
 Task<> Links::end(LinkPtr link) {
     const bool was_usable = remove(*link);
     std::string_view reason = link->closing_;
-    if (reason.empty()) reason = link->ended() ? reason_of(*link->end()) : "stopped";
+    const std::optional<Error>& why = link->end();
+    if (reason.empty()) reason = why ? reason_of(*why) : "stopped";
     counters_.session_ended(reason);
     counters_.sessions.add(-1);
     log::debug(
         context_.logger,
         "dmsg.session.ended",
         log::kv("server", link->server()),
-        log::kv("reason", link->ended() ? link->end()->message() : std::string(reason))
+        log::kv("reason", why ? why->message() : std::string(reason))
     );
     if (was_usable) owner_.on_links_changed();
     co_await link->session().mux().close();

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "base/assert.hpp"
 #include "crypto/keys.hpp"
 #include "dmsg/client_counters.hpp"
 #include "dmsg/entry.hpp"
@@ -32,7 +33,10 @@ class Link final : public std::enable_shared_from_this<Link>, private Session::O
           wake_(context.loop, context.clock) {}
 
     const crypto::PublicKey& server() const noexcept { return server_; }
-    Session& session() noexcept { return *session_; }
+    Session& session() noexcept {
+        SKY_ASSERT(session_);
+        return *session_;
+    }
     /// When it began.
     SteadyTime since() const noexcept { return since_; }
     /// Of the last measurement.

@@ -127,6 +127,7 @@ TEST_CASE("server: connections of one address that say nothing leave room for ot
     const net::Address address = listener->local();
     rig.server->serve(std::move(listener));
     std::vector<std::unique_ptr<net::Stream>> mute;
+    mute.reserve(6);
     for (int i = 0; i < 6; ++i) {
         mute.push_back(rig.world.loop
                            .run(rig.world.context.network.dial(rig.world.context.loop, address))
@@ -190,6 +191,7 @@ TEST_CASE("server: streams beyond what a session may have are counted") {
     Rig rig(std::move(options));
     TestClient& a = rig.add("a");
     std::vector<std::unique_ptr<mux::Stream>> mute;
+    mute.reserve(5);
     for (int i = 0; i < 5; ++i)
         mute.push_back(a.session().mux().open().value());
     rig.world.loop.settle();

@@ -184,9 +184,8 @@ Task<Result<Handshaken>> Shard::shake_hands(
         stream->close();
         co_return refused(handshake_reason(opening.error().code()));
     }
-    if (opening->first.source) {
-        stream = std::make_unique<ReaddressedStream>(std::move(stream), *opening->first.source);
-    }
+    if (const auto& source = opening->first.source; source.has_value())
+        stream = std::make_unique<ReaddressedStream>(std::move(stream), *source);
     const Refusal refusal = core_->admission.addressed(place, stream->remote(), begun);
     if (refusal != Refusal::none) {
         stream->close();
@@ -415,6 +414,7 @@ Task<std::vector<std::string>> Shard::close(SteadyTime deadline) {
     for (const auto& [id, session] : sessions_)
         session->abort(fail(skywire::errc::cancelled, "the server stops"));
     std::vector<std::uint64_t> halves;
+    halves.reserve(relays_.size());
     for (const auto& [id, half] : relays_)
         halves.push_back(id);
     for (const std::uint64_t id : halves)

@@ -14,7 +14,6 @@ using test::Faults;
 using test::SimClient;
 using test::SimNetwork;
 using test::SimOptions;
-using test::SimServer;
 using test::Traffic;
 using namespace std::chrono_literals;
 

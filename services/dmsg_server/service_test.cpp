@@ -12,7 +12,6 @@ namespace skywire::dmsg_server {
 namespace {
 
 using namespace std::chrono_literals;
-using framework::State;
 using harness::Harness;
 
 const crypto::KeyPair kKeys = crypto::deterministic_key_pair("server");

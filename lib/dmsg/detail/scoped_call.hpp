@@ -1,5 +1,6 @@
 #pragma once
 
+#include "base/assert.hpp"
 #include "base/result.hpp"
 #include "net/deadline.hpp"
 #include "net/event.hpp"
@@ -30,9 +31,11 @@ class ScopedCall {
     /// In the owner's scope.
     static Task<> drive(std::shared_ptr<ScopedCall> call) {
         co_await asio::this_coro::throw_if_cancelled(false);
+        std::optional<Task<Result<T>>>& work = call->work_;
+        SKY_ASSERT(work);
         asio::co_spawn(
             call->executor_,
-            run(call, std::move(*call->work_)),
+            run(call, std::move(*work)),
             asio::bind_cancellation_slot(
                 call->signal_.slot(),
                 [call](std::exception_ptr error) {

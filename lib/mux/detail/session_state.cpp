@@ -201,6 +201,7 @@ void Session::State::on_data(StreamId id, ByteSpan payload) {
         core->consumed(id, payload.size());
         return;
     }
+    SKY_ASSERT(chunk_);
     const std::span<std::byte> memory = chunk_->bytes();
     const auto offset = static_cast<std::size_t>(payload.data() - memory.data());
     stream->received.append(chunk_->slice(offset, payload.size()));
@@ -316,12 +317,13 @@ std::span<std::byte> Session::State::prepare_chunk() {
 
 void Session::State::have_read(std::size_t size) {
     last_received = clock_.now();
+    SKY_ASSERT(chunk_);
     const ByteSpan bytes = chunk_->bytes().subspan(chunk_used_, size);
     chunk_used_ += size;
     if (chunk_used_ == chunk_->bytes().size()) read_bytes_ = kChunkBytes;
     feed(bytes);
     deliver();
-    if (chunk_->unique()) chunk_.reset();
+    if (chunk_ && chunk_->unique()) chunk_.reset();
 }
 
 void Session::State::feed(ByteSpan bytes) {
