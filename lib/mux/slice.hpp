@@ -14,8 +14,8 @@ namespace skywire::mux {
 
 /// What one read of a socket may bring. Not a multiple of a page: where source and destination of a
 /// copy lie a few bytes apart within their pages, some processors copy at a fifteenth of their
-/// speed, and a stream in chunks of whole pages that begins so goes on so (1.0 s of CPU for a
-/// relayed GB instead of 0.6). With its malloc header a chunk is just below 64 KiB.
+/// speed, and a stream in chunks of whole pages that begins so goes on so. With its malloc header a
+/// chunk is just below 64 KiB.
 inline constexpr std::size_t kChunkBytes = 64 * 1024 - 64;
 
 class Slice;
