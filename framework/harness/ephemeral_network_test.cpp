@@ -1,7 +1,7 @@
 #include "framework/harness/ephemeral_network.hpp"
 
 #include "base/test.hpp"
-#include "framework/harness/test_faults.hpp"
+#include "base/test_faults.hpp"
 #include "net/test_loop.hpp"
 
 namespace skywire::harness {

@@ -2,9 +2,9 @@
 
 #include "base/clock.hpp"
 #include "base/random.hpp"
+#include "base/test_faults.hpp"
 #include "framework/deployment.hpp"
 #include "framework/harness/ephemeral_network.hpp"
-#include "framework/harness/test_faults.hpp"
 #include "http/message.hpp"
 
 #include <functional>

@@ -5,6 +5,7 @@
 #include "dmsg/entry_rules.hpp"
 #include "dmsg/error.hpp"
 #include "dmsg/server.hpp"
+#include "dmsg/test_bytes.hpp"
 #include "net/deadline.hpp"
 #include "net/scope.hpp"
 #include "net/timer.hpp"
@@ -114,36 +115,6 @@ inline crypto::KeyPair keys_of(std::string_view name) {
 }
 inline crypto::PublicKey key_of(std::string_view name) {
     return keys_of(name).public_key;
-}
-
-/// Bytes that tell their place.
-inline Bytes pattern(std::size_t size, unsigned seed = 1) {
-    Bytes bytes(size);
-    unsigned state = seed;
-    for (std::byte& byte : bytes) {
-        state = state * 1664525U + 1013904223U;
-        byte = std::byte(state >> 24);
-    }
-    return bytes;
-}
-
-/// Owned by the coroutine, unlike a view of a temporary.
-inline Task<Result<>> write_bytes(net::Stream& stream, Bytes bytes) {
-    co_return co_await stream.write(bytes);
-}
-
-/// Reads that many bytes, fewer where the stream ends first.
-inline Task<Result<Bytes>> read_exactly(net::Stream& stream, std::size_t size) {
-    Bytes bytes(size);
-    std::size_t have = 0;
-    while (have < size) {
-        const auto count = co_await stream.read_some(std::span(bytes).subspan(have));
-        if (!count) co_return count.error();
-        if (*count == 0) break;
-        have += *count;
-    }
-    bytes.resize(have);
-    co_return bytes;
 }
 
 /// A task under way, whose result is looked at later; cancellable.

@@ -4,6 +4,7 @@
 #include "dmsg/server.hpp"
 #include "dmsg/session.hpp"
 #include "dmsg/stream.hpp"
+#include "dmsg/test_bytes.hpp"
 #include "net/event.hpp"
 #include "net/scope.hpp"
 #include "net/test_loop.hpp"
@@ -203,35 +204,6 @@ class TestClient final : private Session::Owner {
     net::Event event_;
     net::Scope scope_;
 };
-
-/// Bytes that tell their place.
-inline Bytes pattern(std::size_t size, unsigned seed = 0) {
-    Bytes bytes(size);
-    unsigned state = seed * 2654435761U + 12345U;
-    for (std::byte& byte : bytes) {
-        state = state * 1664525U + 1013904223U;
-        byte = std::byte(state >> 24);
-    }
-    return bytes;
-}
-
-inline Task<Result<>> write_bytes(net::Stream& stream, Bytes bytes) {
-    co_return co_await stream.write(bytes);
-}
-
-/// Reads that many bytes, fewer where the stream ends first.
-inline Task<Result<Bytes>> read_exactly(net::Stream& stream, std::size_t size) {
-    Bytes bytes(size);
-    std::size_t have = 0;
-    while (have < size) {
-        const auto count = co_await stream.read_some(std::span(bytes).subspan(have));
-        if (!count) co_return count.error();
-        if (*count == 0) break;
-        have += *count;
-    }
-    bytes.resize(have);
-    co_return bytes;
-}
 
 /// 0 for an orderly end.
 inline Task<Result<std::size_t>> read_end(net::Stream& stream) {

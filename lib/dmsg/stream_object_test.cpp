@@ -506,7 +506,8 @@ TEST_CASE("stream objects: members of another kind or too wide are refused by na
 
 TEST_CASE("stream objects: a key that is no point, and hashes of other lengths") {
     Bytes payload = encode(good_request());
-    const auto key = alice().public_key.bytes();
+    const crypto::PublicKey client = alice().public_key;
+    const auto key = client.bytes();
     const auto at = std::search(payload.begin(), payload.end(), key.begin(), key.end());
     REQUIRE(at != payload.end());
     *at = std::byte{5};

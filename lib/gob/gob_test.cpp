@@ -1,6 +1,7 @@
 #include "base/test.hpp"
 #include "gob/decoder.hpp"
 #include "gob/reader.hpp"
+#include "gob/test_types.hpp"
 #include "gob/writer.hpp"
 
 #include <limits>
@@ -13,37 +14,9 @@ using gob::Type;
 using gob::TypeId;
 using gob::Value;
 
+using namespace gob::test;
+
 namespace {
-
-Type structure(std::string name, std::vector<gob::Field> fields) {
-    Type type;
-    type.name = std::move(name);
-    type.fields = std::move(fields);
-    return type;
-}
-
-Type list_of(TypeId element) {
-    Type type;
-    type.kind = Kind::slice;
-    type.element = element;
-    return type;
-}
-
-Type map_of(TypeId key, TypeId element) {
-    Type type;
-    type.kind = Kind::map;
-    type.key = key;
-    type.element = element;
-    return type;
-}
-
-Type array_of(TypeId element, std::uint64_t length) {
-    Type type;
-    type.kind = Kind::array;
-    type.element = element;
-    type.length = length;
-    return type;
-}
 
 struct RpcHeader {
     std::string method;

@@ -1,8 +1,8 @@
 #pragma once
 
 #include "base/assert.hpp"
+#include "base/test_faults.hpp"
 #include "net/task.hpp"
-#include "sim/faults.hpp"
 #include "sim/node.hpp"
 #include "sim/options.hpp"
 #include "sim/trace.hpp"

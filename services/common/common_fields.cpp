@@ -35,24 +35,6 @@ std::string mode_of_environment() {
     return value == nullptr ? std::string() : trimmed_lower(value);
 }
 
-crypto::PublicKey public_key_of_block(const Block& block) {
-    if (const auto secret = block.secret_key("secret_key")) return crypto::public_key_of(*secret);
-    return block.public_key("public_key");
-}
-
-void check_identity(const Block& block, framework::Problems& problems) {
-    const auto secret = block.secret_key("secret_key");
-    if (!secret || !block.has("public_key")) return;
-    const crypto::PublicKey given = block.public_key("public_key");
-    const crypto::PublicKey derived = crypto::public_key_of(*secret);
-    if (given.is_null() || given == derived) return;
-    auto problem = block.problem(
-        "public_key", fmt::format("public_key {} does not belong to secret_key", given)
-    );
-    problem.suggestion = derived.to_text();
-    problems.push_back(std::move(problem));
-}
-
 void check_mode(const Block& block, framework::Problems& problems) {
     const std::string text = mode_of_environment();
     if (text.empty() || parse_mode(text)) return;
@@ -215,8 +197,26 @@ Mode mode_of(const Block& block) {
     return parse_mode(text).value_or(has_key ? Mode::dual : Mode::http);
 }
 
+crypto::PublicKey public_key_of_block(const Block& block) {
+    if (const auto secret = block.secret_key("secret_key")) return crypto::public_key_of(*secret);
+    return block.public_key("public_key");
+}
+
+void check_key_pair(const Block& block, framework::Problems& problems) {
+    const auto secret = block.secret_key("secret_key");
+    if (!secret || !block.has("public_key")) return;
+    const crypto::PublicKey given = block.public_key("public_key");
+    const crypto::PublicKey derived = crypto::public_key_of(*secret);
+    if (given.is_null() || given == derived) return;
+    auto problem = block.problem(
+        "public_key", fmt::format("public_key {} does not belong to secret_key", given)
+    );
+    problem.suggestion = derived.to_text();
+    problems.push_back(std::move(problem));
+}
+
 void check_common(const Block& block, framework::Problems& problems) {
-    check_identity(block, problems);
+    check_key_pair(block, problems);
     check_mode(block, problems);
     check_store(block, problems);
     if (const auto proxies = http::TrustedProxies::parse(block.texts("trusted_proxies")); !proxies)

@@ -56,6 +56,12 @@ struct CommonConfig {
     http::TrustedProxies trusted_proxies;
 };
 
+/// The key of secret_key, else public_key; null where the block has neither.
+crypto::PublicKey public_key_of_block(const framework::Block& block);
+
+/// public_key, where it is given, belongs to secret_key.
+void check_key_pair(const framework::Block& block, framework::Problems& problems);
+
 /// Rules between the common keys: the keys match, `mode` (or SKYWIRE_SVC_MODE, which wins over it)
 /// is one we know, the proxies parse. Warns about what is accepted and does nothing.
 void check_common(const framework::Block& block, framework::Problems& problems);

@@ -74,13 +74,6 @@ std::string health_body(
     return out;
 }
 
-std::optional<crypto::PublicKey> dmsg_caller(const http::Request& request) {
-    if (request.remote.host.size() != crypto::PublicKey::kTextSize) return std::nullopt;
-    const auto key = crypto::PublicKey::from_text_not_null(request.remote.host);
-    if (!key) return std::nullopt;
-    return *key;
-}
-
 HttpSurface::HttpSurface(framework::ServiceHost& host, Options options)
     : host_(host),
       context_(host.context()),
@@ -159,7 +152,7 @@ Result<> HttpSurface::serve(
 }
 
 Result<> HttpSurface::listen() {
-    if (const auto served = serve(server_, "addr", options_.address); !served)
+    if (const auto served = serve(server_, options_.address_key, options_.address); !served)
         return served.error();
     serving_ = true;
     return listen_metrics();

@@ -27,6 +27,8 @@ class HttpSurface {
         /// `service_name` of /health: the type's name.
         std::string service_name;
         net::Address address;
+        /// The block's key that says so.
+        std::string_view address_key = "addr";
         std::optional<net::Address> metrics_address;
         http::TrustedProxies trusted_proxies;
         /// Bodies from this size on are compressed for who asks; 0 = never.
@@ -99,9 +101,5 @@ struct DmsgHealth {
 std::string health_body(
     std::string_view service_name, WallTime started_at, const DmsgHealth& dmsg = {}
 );
-
-/// The key of a caller that came over dmsg, proven by its handshake; nothing for all others, whose
-/// `remote` has an IP as its host.
-std::optional<crypto::PublicKey> dmsg_caller(const http::Request& request);
 
 }  // namespace skywire::services

@@ -1,8 +1,8 @@
 #pragma once
 
 #include "base/test.hpp"
+#include "base/test_faults.hpp"
 #include "dmsg/entry.hpp"
-#include "framework/harness/test_faults.hpp"
 #include "net/test_loop.hpp"
 #include "services/common/http_surface.hpp"
 #include "services/common/test_host.hpp"
@@ -113,7 +113,7 @@ class TestDiscovery {
 
     ManualClock clock{kRecordingTime};
     net::TestLoop loop;
-    harness::TestFaults faults;
+    TestFaults faults;
     net::Context context;
     services::TestHost host;
     std::string folder;

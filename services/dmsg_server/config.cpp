@@ -2,6 +2,7 @@
 
 #include "base/assert.hpp"
 #include "http/client.hpp"
+#include "services/common/common_fields.hpp"
 
 #include <boost/asio/ip/address.hpp>
 
@@ -249,21 +250,12 @@ dmsg::ServerLimits limits_of(const Block& block) {
 }
 
 void check_identity(const Block& block, framework::Problems& problems) {
-    const auto secret = block.secret_key("secret_key");
-    if (!secret) {
+    if (!block.secret_key("secret_key")) {
         problems.push_back(
             block.problem("secret_key", "a dmsg-server needs a secret_key, or a keyfile")
         );
-        return;
     }
-    const crypto::PublicKey given = block.public_key("public_key");
-    const crypto::PublicKey derived = crypto::public_key_of(*secret);
-    if (given.is_null() || given == derived) return;
-    auto problem = block.problem(
-        "public_key", fmt::format("public_key {} does not belong to secret_key", given)
-    );
-    problem.suggestion = derived.to_text();
-    problems.push_back(std::move(problem));
+    services::check_key_pair(block, problems);
 }
 
 void check_discovery(const Block& block, framework::Problems& problems) {
@@ -384,11 +376,8 @@ framework::BlockFacts config_facts(const Block& block) {
     use(*facts.health_address, "health_endpoint_address");
     if (const auto websocket = block.address("ws_address")) use(*websocket, "ws_address");
     if (const auto metrics = block.address("metrics_addr")) use(*metrics, "metrics_addr");
-    if (const auto secret = block.secret_key("secret_key")) {
-        facts.public_key = crypto::public_key_of(*secret);
-    } else if (const auto key = block.public_key("public_key"); !key.is_null()) {
-        facts.public_key = key;
-    }
+    const crypto::PublicKey key = services::public_key_of_block(block);
+    if (!key.is_null()) facts.public_key = key;
     return facts;
 }
 

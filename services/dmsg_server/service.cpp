@@ -24,6 +24,7 @@ HttpSurface::Options surface_options(const dmsg_server::Config& config) {
     HttpSurface::Options options;
     options.service_name = kName;
     options.address = config.health_address;
+    options.address_key = "health_endpoint_address";
     options.metrics_address = config.metrics_address;
     return options;
 }
@@ -110,8 +111,7 @@ class DmsgServer final : public framework::Service {
         if (!discovery) co_return discovery.error().within("discovery");
         running.server =
             std::make_unique<dmsg::Server>(context, running.config.options, std::move(*discovery));
-        if (const auto bound = running.surface.listen(); !bound)
-            co_return bound.error().within("health_endpoint_address");
+        if (const auto bound = running.surface.listen(); !bound) co_return bound.error();
         running.server->start([&running, &host] {
             host.reached(kRegistered);
             running.registered.notify();

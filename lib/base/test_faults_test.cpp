@@ -1,8 +1,8 @@
 #include "base/test.hpp"
 
-#include "framework/harness/test_faults.hpp"
+#include "base/test_faults.hpp"
 
-namespace skywire::harness {
+namespace skywire {
 
 TEST_CASE("faults: a point fails as often as set, for its subject alone") {
     TestFaults faults;
@@ -41,4 +41,4 @@ TEST_CASE("faults: delays") {
     CHECK(faults.delay("slow start", "a") == Duration(0));
 }
 
-}  // namespace skywire::harness
+}  // namespace skywire

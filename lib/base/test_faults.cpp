@@ -1,8 +1,8 @@
-#include "framework/harness/test_faults.hpp"
+#include "base/test_faults.hpp"
 
 #include <fmt/format.h>
 
-namespace skywire::harness {
+namespace skywire {
 
 void TestFaults::set(
     std::string point, std::string subject, std::size_t times, std::string message
@@ -48,4 +48,4 @@ Duration TestFaults::delay(std::string_view point, std::string_view subject) {
     return found == faults_.end() ? Duration(0) : found->second.delay;
 }
 
-}  // namespace skywire::harness
+}  // namespace skywire

@@ -10,11 +10,11 @@
 #include <string>
 #include <utility>
 
-namespace skywire::harness {
+namespace skywire {
 
-/// Faults that a test sets by point and subject. Points that exist: "bind" and "dial" (subject: the
-/// address as configured), "store" (the store's place), "start", "crash", "slow start", "slow stop"
-/// (the service's label), "health" (a test service's label).
+/// The test twin of Faults: a test sets them by point and subject. Points that exist: "bind" and
+/// "dial" (subject: the address as configured), "store" (the store's place), "start", "crash",
+/// "slow start", "slow stop" (the service's label), "health" (a test service's label).
 class TestFaults final : public Faults {
  public:
     static constexpr std::size_t kAlways = std::numeric_limits<std::size_t>::max();
@@ -49,4 +49,4 @@ class TestFaults final : public Faults {
     std::map<Place, Fault> faults_;
 };
 
-}  // namespace skywire::harness
+}  // namespace skywire
