@@ -95,6 +95,10 @@ inline FieldTable server_fields() {
              .members =
                  {{.name = "public_key", .kind = FieldKind::public_key, .required = true},
                   {.name = "address", .kind = FieldKind::address}}},
+            {.name = "config_path",
+             .kind = FieldKind::path,
+             .description = "A file with these keys.",
+             .block_file = true},
             {.name = "ws_url",
              .kind = FieldKind::url,
              .description = "Advertised for WebSocket.",

@@ -2,9 +2,11 @@
 
 #include "base/result.hpp"
 
+#include <compare>
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -15,8 +17,12 @@ namespace skywire::framework {
 struct Position {
     std::uint32_t line = 0;
     std::uint32_t column = 0;
+    /// 0 is the deployment file, 1 and up are the files that its blocks name.
+    std::uint32_t file = 0;
     bool operator==(const Position&) const = default;
-    auto operator<=>(const Position&) const = default;
+    std::strong_ordering operator<=>(const Position& other) const noexcept {
+        return std::tie(file, line, column) <=> std::tie(other.file, other.line, other.column);
+    }
 };
 
 /// A JSON value that remembers where it stands. Numbers keep their text.

@@ -4,6 +4,7 @@
 #include "framework/block.hpp"
 #include "framework/service_type.hpp"
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -92,10 +93,20 @@ struct LoadedConfig {
     std::optional<DeploymentConfig> config;
 };
 
+/// Reads one of the files that blocks name (`config_path`). Errors: it cannot be read.
+using ReadFile = std::function<Result<std::string>(const std::string& path)>;
+
 /// Reads `text` with the types of `registry`: syntax, kinds, ranges, unknown keys with the nearest
 /// right one, the types' own rules, then clashes across blocks (labels, ports, keys, databases,
-/// dependencies on blocks that do not exist, cycles with the cycle printed). Does no I/O.
-LoadedConfig load_deployment(std::string file, std::string text, const ServiceRegistry& registry);
+/// dependencies on blocks that do not exist, cycles with the cycle printed). Does no I/O but
+/// through `read`; without it a block that names a file is an error.
+///
+/// The members of the file that a block names stand in the block, in place of those of the same
+/// name; type, name and what else is the framework's stays in the block (spec/framework.md section
+/// 3.3).
+LoadedConfig load_deployment(
+    std::string file, std::string text, const ServiceRegistry& registry, const ReadFile& read = {}
+);
 
 /// The same, from disk. A file that cannot be read is one problem without a position.
 LoadedConfig load_deployment_file(const std::string& path, const ServiceRegistry& registry);

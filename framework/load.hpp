@@ -13,9 +13,27 @@ namespace skywire::framework::detail {
 /// The keys around the blocks: `services` and `supervisor`.
 const FieldTable& document_fields();
 
+/// More blocks than any machine runs: the edges between them are counted in pairs.
+constexpr std::size_t kBlocksMax = 512;
+
+/// A label names a file, a part of a URL and of "label:milestone", and is listed with commas.
+bool is_label(std::string_view name) noexcept;
+
 /// Labels for the blocks of `services`, in their order: the name, else the type; made unique.
 std::vector<std::string> assign_labels(
     const std::vector<ConfigValue>& services, Problems& problems
+);
+
+/// The files that were read beside the deployment file, by Position::file; the first one is empty.
+using FileNames = std::vector<std::string>;
+
+/// Puts the members of the files that blocks name into the blocks of a document.
+void merge_block_files(
+    ConfigValue& document,
+    const ServiceRegistry& registry,
+    const ReadFile& read,
+    FileNames& files,
+    Problems& problems
 );
 
 /// Checks one block by itself. Without a usable type `type` is null; with any other error `block`

@@ -19,14 +19,17 @@ std::string text_of(const ConfigValue* value) {
     return value != nullptr && value->kind == Kind::string ? value->text : std::string();
 }
 
-/// A label names a file, a part of a URL and of "label:milestone", and is listed with commas.
+}  // namespace
+
 bool is_label(std::string_view name) noexcept {
-    if (name.size() > kLabelMax || name.front() == '.' || name.front() == '-') return false;
+    if (name.empty() || name.size() > kLabelMax || name.front() == '.' || name.front() == '-') return false;
     return std::all_of(name.begin(), name.end(), [](char c) {
         return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
                c == '.' || c == '_' || c == '-';
     });
 }
+
+namespace {
 
 RestartMode restart_mode(std::string_view word) {
     if (word == "always") return RestartMode::always;

@@ -7,13 +7,15 @@
 
 namespace skywire::framework {
 
+namespace {
+
+constexpr std::size_t kFileMax = 16U << 20U;
+
+}  // namespace
+
 namespace detail {
 
 namespace {
-
-/// More blocks than any machine runs: the edges between them are counted in pairs.
-constexpr std::size_t kBlocksMax = 512;
-constexpr std::size_t kFileMax = 16U << 20U;
 
 SupervisorConfig read_supervisor(const Block& block) {
     SupervisorConfig config;
@@ -114,6 +116,31 @@ const FieldTable& document_fields() {
 
 }  // namespace detail
 
+namespace {
+
+/// The error's text is a sentence that begins with "cannot".
+Result<std::string> read_file(const std::string& path) {
+    const auto unreadable = [](const char* doing) {
+        return fail(errc::unavailable, fmt::format("cannot {}: {}", doing, std::strerror(errno)));
+    };
+    const std::unique_ptr<std::FILE, int (*)(std::FILE*)> in(
+        std::fopen(path.c_str(), "rb"), &std::fclose
+    );
+    if (!in) return unreadable("open the file");
+    std::string text;
+    std::array<char, 65536> piece;
+    // One byte over the limit is enough for the parser to refuse.
+    while (text.size() <= kFileMax) {
+        const std::size_t got = std::fread(piece.data(), 1, piece.size(), in.get());
+        text.append(piece.data(), got);
+        if (got < piece.size()) break;
+    }
+    if (std::ferror(in.get()) != 0) return unreadable("read the file");
+    return text;
+}
+
+}  // namespace
+
 const BlockConfig* DeploymentConfig::find(std::string_view label) const noexcept {
     const auto found = std::find_if(blocks.begin(), blocks.end(), [&](const BlockConfig& block) {
         return block.label == label;
@@ -121,7 +148,9 @@ const BlockConfig* DeploymentConfig::find(std::string_view label) const noexcept
     return found == blocks.end() ? nullptr : &*found;
 }
 
-LoadedConfig load_deployment(std::string file, std::string text, const ServiceRegistry& registry) {
+LoadedConfig load_deployment(
+    std::string file, std::string text, const ServiceRegistry& registry, const ReadFile& read
+) {
     LoadedConfig loaded;
     DeploymentConfig config;
     config.file = std::move(file);
@@ -131,34 +160,26 @@ LoadedConfig load_deployment(std::string file, std::string text, const ServiceRe
         detail::Reporter("", loaded.problems).error("syntax", error->position, error->message);
         return loaded;
     }
-    config.tree = std::make_shared<const ConfigValue>(std::get<ConfigValue>(std::move(parsed)));
+    auto tree = std::make_shared<ConfigValue>(std::get<ConfigValue>(std::move(parsed)));
+    detail::FileNames files{""};
+    detail::merge_block_files(*tree, registry, read, files, loaded.problems);
+    config.tree = std::move(tree);
     detail::load_document(config, registry, loaded.problems);
     detail::sort_by_position(loaded.problems);
+    for (Problem& problem : loaded.problems) {
+        problem.file = files[problem.position.file];
+        problem.other_file = files[problem.other.file];
+    }
     if (!has_errors(loaded.problems)) loaded.config = std::move(config);
     return loaded;
 }
 
 LoadedConfig load_deployment_file(const std::string& path, const ServiceRegistry& registry) {
-    const auto unreadable = [&](const char* doing) {
-        LoadedConfig loaded;
-        detail::Reporter("", loaded.problems)
-            .error("unreadable", {}, fmt::format("cannot {}: {}", doing, std::strerror(errno)));
-        return loaded;
-    };
-    const std::unique_ptr<std::FILE, int (*)(std::FILE*)> in(
-        std::fopen(path.c_str(), "rb"), &std::fclose
-    );
-    if (!in) return unreadable("open the file");
-    std::string text;
-    std::array<char, 65536> piece;
-    // One byte over the limit is enough for the parser to refuse.
-    while (text.size() <= detail::kFileMax) {
-        const std::size_t got = std::fread(piece.data(), 1, piece.size(), in.get());
-        text.append(piece.data(), got);
-        if (got < piece.size()) break;
-    }
-    if (std::ferror(in.get()) != 0) return unreadable("read the file");
-    return load_deployment(path, std::move(text), registry);
+    auto text = read_file(path);
+    if (text) return load_deployment(path, std::move(*text), registry, read_file);
+    LoadedConfig loaded;
+    detail::Reporter("", loaded.problems).error("unreadable", {}, text.error().message());
+    return loaded;
 }
 
 }  // namespace skywire::framework

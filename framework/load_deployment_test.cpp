@@ -271,3 +271,81 @@ TEST_CASE("load: every cut of a good file is refused") {
         CHECK(loaded.problems[0].code == "syntax");
     }
 }
+
+namespace {
+
+/// The messages for a deployment of one dmsg-server that names a file with this text.
+std::string with_block_file(const std::string& members, const std::string& block_file) {
+    const std::string text = R"({"services": [{"type": "dmsg-server", "name": "dmsgs",
+ "config_path": "server.json")" +
+                             members + "}]}";
+    const auto read = [&](const std::string& path) -> Result<std::string> {
+        if (path == "server.json") return block_file;
+        return fail(errc::not_found, "cannot open the file");
+    };
+    return messages("f", load_deployment("f", text, registry(), read));
+}
+
+}  // namespace
+
+TEST_CASE("load: the members of a block's file stand in the block") {
+    const std::string text = R"({"services": [
+        {"type": "dmsg-server", "name": "dmsgs", "CONFIG_PATH": "server.json", "stop_timeout": "9s",
+         "max_sessions": 7, "ws_url": "ws://here/dmsg"}]})";
+    const auto read = [](const std::string& path) -> Result<std::string> {
+        CHECK(path == "server.json");
+        return std::string(R"({"secret_key": ")") + kSecret +
+               R"(", "Max_Sessions": 100, "log_level": "debug", "local_address": "127.0.0.1:1"})";
+    };
+    const LoadedConfig loaded = load_deployment("f", text, registry(), read);
+    INFO(messages("f", loaded));
+    REQUIRE(loaded.config);
+    const BlockConfig& block = loaded.config->blocks.at(0);
+    CHECK(block.label == "dmsgs");
+    CHECK(block.stop_timeout == 9s);
+    CHECK(block.log_level == log::Level::debug);
+    CHECK(block.block->integer("max_sessions") == 100);
+    CHECK(block.block->text("ws_url") == "ws://here/dmsg");
+    CHECK(block.block->text("local_address") == "127.0.0.1:1");
+    REQUIRE(block.facts.public_key);
+    CHECK(block.facts.public_key->to_text() == kPublic);
+    CHECK(
+        messages("f", loaded)
+            .find("f:3:10: warning: dmsgs: \"Max_Sessions\" is that of the "
+                  "block's file (see server.json:1:") != std::string::npos
+    );
+}
+
+TEST_CASE("load: problems in a block's file are told with its name and place") {
+    CHECK(
+        with_block_file("", "{\n \"max_sessions\": 0}") ==
+        "server.json:2:18: error: dmsgs: \"max_sessions\" must be between 1 and 1000000, "
+        "is 0\nrefused\n"
+    );
+    CHECK(
+        with_block_file("", R"({"max_session": 1})") ==
+        "server.json:1:2: error: dmsgs: unknown key \"max_session\" (did you mean "
+        "\"max_sessions\"?)\nrefused\n"
+    );
+    CHECK(with_block_file("", "[]").starts_with("server.json:1:1: error: dmsgs: a file that a"));
+    CHECK(with_block_file("", "{").starts_with("server.json:1:2: error: dmsgs: "));
+    CHECK(
+        with_block_file("", R"({"type": "noop"})") ==
+        "server.json:1:2: error: dmsgs: \"type\" belongs in the deployment file\nrefused\n"
+    );
+    const std::string other = R"(, "peers": [{"public_key": 5}])";
+    CHECK(with_block_file(other, "{}").starts_with("f:2:"));
+    CHECK(with_block_file("", "{}") == "accepted\n");
+    CHECK(with_block_file(R"(, "config_path": "")", "{").ends_with("accepted\n"));
+}
+
+TEST_CASE("load: a block's file that cannot be read") {
+    const std::string text =
+        R"({"services": [{"type": "dmsg-server", "config_path": "/nonexistent/server.json"}]})";
+    CHECK(
+        messages("f", load_deployment("f", text, registry())) ==
+        "f:1:54: error: dmsg-server: \"config_path\" \"/nonexistent/server.json\": files are read "
+        "only "
+        "for a deployment that is itself a file\nrefused\n"
+    );
+}

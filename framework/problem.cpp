@@ -49,20 +49,25 @@ void append_member(std::string& out, std::string_view key, std::string_view text
 
 }  // namespace
 
-std::string Problem::to_string(std::string_view file) const {
-    std::string out(file);
-    if (position.line != 0) out += fmt::format(":{}:{}", position.line, position.column);
+std::string Problem::to_string(std::string_view deployment_file) const {
+    const auto place = [&](const std::string& named, Position at) {
+        std::string text = named.empty() ? std::string(deployment_file) : named;
+        if (at.line != 0) text += fmt::format(":{}:{}", at.line, at.column);
+        return text;
+    };
+    std::string out = place(file, position);
     out += fmt::format(": {}: ", severity_name(severity));
     if (!label.empty()) out += label + ": ";
     out += message;
     if (!suggestion.empty()) out += fmt::format(" (did you mean \"{}\"?)", suggestion);
-    if (other.line != 0) out += fmt::format(" (see {}:{}:{})", file, other.line, other.column);
+    if (other.line != 0) out += fmt::format(" (see {})", place(other_file, other));
     return out;
 }
 
-std::string Problem::to_json(std::string_view file) const {
+std::string Problem::to_json(std::string_view deployment_file) const {
+    const std::string_view here = file.empty() ? deployment_file : file;
     std::string out = "{\"file\":";
-    append_json_string(out, file, JsonEscape::plain);
+    append_json_string(out, here, JsonEscape::plain);
     const auto append_position = [&](std::string_view prefix, Position at) {
         if (at.line == 0) return;
         out += fmt::format(",\"{}line\":{},\"{}column\":{}", prefix, at.line, prefix, at.column);
@@ -74,6 +79,8 @@ std::string Problem::to_json(std::string_view file) const {
     append_member(out, "message", message);
     if (!suggestion.empty()) append_member(out, "suggestion", suggestion);
     append_position("other_", other);
+    const std::string_view there = other_file.empty() ? deployment_file : other_file;
+    if (other.line != 0 && there != here) append_member(out, "other_file", there);
     return out + "}";
 }
 

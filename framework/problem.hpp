@@ -23,14 +23,18 @@ struct Problem {
     std::string suggestion;
     /// The other side of a clash.
     Position other;
+    /// The file of `position` and of `other` where it is not the deployment file.
+    std::string file = {};
+    std::string other_file = {};
 
+    /// `deployment_file` is the name of the file where `file` says no other.
     /// "FILE:LINE:COLUMN: error: LABEL: MESSAGE (did you mean "..."?) (see FILE:LINE:COLUMN)", with
     /// the parts that there are.
-    std::string to_string(std::string_view file) const;
+    std::string to_string(std::string_view deployment_file) const;
 
     /// One JSON object: file, line, column, severity, code, label, message, suggestion, other_line,
-    /// other_column; members without a value are left out.
-    std::string to_json(std::string_view file) const;
+    /// other_column, other_file (only where it is another one than file); members without a value are left out.
+    std::string to_json(std::string_view deployment_file) const;
 };
 
 using Problems = std::vector<Problem>;

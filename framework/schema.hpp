@@ -79,6 +79,8 @@ struct Field {
     /// Members besides those listed pass (entries of other vintages).
     bool open = false;
     bool allowed_unix = false;
+    /// A path of a JSON file whose members stand in this block, before those that it has itself.
+    bool block_file = false;
 };
 
 using FieldTable = std::vector<Field>;

@@ -181,7 +181,8 @@ FieldTable legacy_fields() {
     return {
         {.name = "config_path",
          .kind = FieldKind::path,
-         .description = "A file with these keys; refused, since a deployment is one file."},
+         .description = "A JSON file with these keys, which win over those of the block.",
+         .block_file = true},
         legacy(
             "enable_route_setup",
             FieldKind::boolean,
@@ -323,13 +324,6 @@ void check_config(const Block& block, framework::Problems& problems) {
     check_discovery(block, problems);
     check_public_address(block, problems);
     check_peers(block, problems);
-    if (block.has("config_path")) {
-        problems.push_back(block.problem(
-            "config_path",
-            "config_path is refused: put the keys of that file into this block, so that one file "
-            "says all"
-        ));
-    }
     const std::string websocket = block.text("public_address_ws");
     const bool is_url = websocket.starts_with("ws://") || websocket.starts_with("wss://");
     if (!websocket.empty() && !is_url) {
