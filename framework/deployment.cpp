@@ -5,6 +5,7 @@
 #include "framework/admin.hpp"
 #include "framework/key_file.hpp"
 #include "framework/loop_lag.hpp"
+#include "framework/spare_memory.hpp"
 #include "net/event_loops.hpp"
 #include "net/scope.hpp"
 #include "net/timer.hpp"
@@ -112,7 +113,8 @@ class Deployment::Impl {
           ),
           logger_(logs_.logger("process")),
           loops_(loop_count(options_.loops)),
-          workers_(kWorkers, kWorkerQueueMax) {}
+          workers_(kWorkers, kWorkerQueueMax),
+          spare_memory_(world_.clock, metrics_, allocator_pages()) {}
 
     ~Impl() {
         if (!started_ || ended_) return;
@@ -167,6 +169,7 @@ class Deployment::Impl {
     net::WorkerPool workers_;
     std::unique_ptr<Supervisor> supervisor_;
     std::unique_ptr<Admin> admin_;
+    SpareMemory spare_memory_;
     /// What the process itself runs on loop 0.
     std::unique_ptr<net::Scope> scope_;
     /// Each on its own loop, in a scope of its own.
@@ -278,6 +281,7 @@ Result<> Deployment::Impl::start() {
         }
         scope_ = std::make_unique<net::Scope>(loops_.at(0));
         scope_->spawn("log levels", [this] { return expire_levels(); });
+        scope_->spawn("spare memory", [this] { return spare_memory_.run(); });
         scope_->spawn("watch ready", [this] { return watch_ready(); });
         scope_->spawn("watch down", [this] { return watch_down(); });
         supervisor_->start();

@@ -1,0 +1,71 @@
+#include "framework/spare_memory.hpp"
+
+#include "net/timer.hpp"
+
+#include <algorithm>
+
+#ifndef SKYWIRE_NO_GPERFTOOLS
+#include <gperftools/malloc_extension.h>
+#endif
+
+namespace skywire::framework {
+
+namespace {
+
+#ifndef SKYWIRE_NO_GPERFTOOLS
+
+class TcmallocPages final : public FreePages {
+ public:
+    std::size_t bytes() override {
+        std::size_t free = 0;
+        const bool known =
+            MallocExtension::instance()->GetNumericProperty("tcmalloc.pageheap_free_bytes", &free);
+        return known ? free : 0;
+    }
+
+    void release(std::size_t bytes) override {
+        MallocExtension::instance()->ReleaseToSystem(bytes);
+    }
+};
+
+#else
+
+class TcmallocPages final : public FreePages {
+ public:
+    std::size_t bytes() override { return 0; }
+    void release(std::size_t) override {}
+};
+
+#endif
+
+}  // namespace
+
+FreePages& allocator_pages() {
+    static TcmallocPages pages;
+    return pages;
+}
+
+SpareMemory::SpareMemory(Clock& clock, Metrics& metrics, FreePages& pages)
+    : clock_(clock),
+      pages_(pages),
+      released_(metrics.counter(
+          "skywire_memory_released_bytes_total",
+          "Memory that a peak had left behind and that was given back to the system."
+      )) {}
+
+Task<> SpareMemory::run() {
+    for (std::size_t second = 0;; ++second) {
+        if (!co_await net::sleep_for(clock_, kInterval)) co_return;
+        free_[second % kWindow] = pages_.bytes();
+        const std::size_t spare = *std::min_element(free_.begin(), free_.end());
+        if (spare <= kKeptBytes) continue;
+        const std::size_t step = std::min(spare - kKeptBytes, kStepBytes);
+        pages_.release(step);
+        released_.add(step);
+        // What is gone was free in all of them.
+        for (std::size_t& free : free_)
+            free -= std::min(free, step);
+    }
+}
+
+}  // namespace skywire::framework
