@@ -1,5 +1,6 @@
 #include "store/snapshot.hpp"
 
+#include "net/event.hpp"
 #include "net/scope.hpp"
 #include "net/timer.hpp"
 #include "store/snapshot_file.hpp"
@@ -58,6 +59,7 @@ class SqliteStore final : public TableStore<SnapshotStore>, private TableObserve
           writer_(pending_, context_.clock),
           flush_timer_(context_.loop, context_.clock),
           close_timer_(context_.loop, context_.clock),
+          flushed_(context_.loop),
           corrupt_(context_.metrics.counter(
               "store_snapshot_corrupt_total", "Damaged snapshot files that were set aside"
           )),
@@ -68,6 +70,7 @@ class SqliteStore final : public TableStore<SnapshotStore>, private TableObserve
 
     Task<Result<>> open();
     SnapshotReport report() const override;
+    Task<Result<>> save() override;
     std::string_view kind() const noexcept override { return "memory+sqlite"; }
     Task<Result<>> close(SteadyTime deadline) override;
 
@@ -111,11 +114,18 @@ class SqliteStore final : public TableStore<SnapshotStore>, private TableObserve
     /// The next flush writes the whole table, and `pending_` says nothing.
     bool rewrite_ = false;
     bool flushing_ = false;
+    /// `save` waits: no delay before the next flush.
+    bool hurry_ = false;
+    /// Flushes begun, ended, and the last one of those that succeeded.
+    std::uint64_t flushes_begun_ = 0;
+    std::uint64_t flushes_ended_ = 0;
+    std::uint64_t last_flush_good_ = 0;
     std::size_t being_written_ = 0;
     SteadyTime close_deadline_ = SteadyTime::max();
     ChangeWriter writer_;
     net::Timer flush_timer_;
     net::Timer close_timer_;
+    net::Event flushed_;
     Counter& corrupt_;
     Counter& flush_errors_;
     net::Scope scope_;
@@ -189,9 +199,14 @@ void SqliteStore::changed() {
 Task<> SqliteStore::flush_loop() {
     Duration delay = kFlushDelay;
     while (dirty()) {
-        if (!closed_) co_await flush_timer_.wait_for(delay);
+        if (!closed_ && !hurry_) co_await flush_timer_.wait_for(delay);
         delay = kFlushDelay;
+        hurry_ = false;
+        ++flushes_begun_;
         const auto flushed = co_await flush();
+        flushes_ended_ = flushes_begun_;
+        if (flushed) last_flush_good_ = flushes_ended_;
+        flushed_.notify();
         if (flushed) {
             report_.write_error.clear();
             continue;
@@ -215,6 +230,22 @@ Task<> SqliteStore::flush_loop() {
     }
     flushing_ = false;
     close_timer_.cancel();
+    flushed_.notify();
+}
+
+Task<Result<>> SqliteStore::save() {
+    if (closed_) co_return fail(errc::closed, subject_);
+    if (!flushing_) co_return Result<>();
+    // A flush under way does not have what was changed since it began.
+    const std::uint64_t needed = dirty() ? flushes_begun_ + 1 : flushes_begun_;
+    hurry_ = true;
+    flush_timer_.cancel();
+    while (flushing_ && flushes_ended_ < needed) {
+        const bool notified = co_await flushed_.wait();
+        if (!notified) co_return fail(errc::cancelled, subject_);
+    }
+    if (last_flush_good_ >= needed) co_return Result<>();
+    co_return fail(errc::unavailable, fmt::format("{}: {}", subject_, report_.write_error));
 }
 
 Task<Result<>> SqliteStore::flush() {

@@ -215,6 +215,27 @@ TEST_CASE("snapshot: after a kill everything older than a second is there") {
     world.close(*last);
 }
 
+TEST_CASE("snapshot: what save has waited for is on disk, without waiting for the clock") {
+    Folder folder;
+    World world;
+    const auto store = world.open(folder / "a.db");
+    CHECK(world.loop.run(store->save()));
+    must_apply(world.loop, *store, SetValue{"k", "1"});
+    CHECK(world.loop.run(store->save()));
+    world.copy_files(folder / "a.db", folder / "copy.db");
+    const auto copy = world.open(folder / "copy.db");
+    CHECK(world.loop.run(copy->get("k")).value() == "1");
+    world.close(*copy);
+
+    world.faults.failing_point = "disk";
+    must_apply(world.loop, *store, SetValue{"k", "2"});
+    CHECK(world.loop.run(store->save()).error() == make_error_code(errc::unavailable));
+    world.faults.failing_point.clear();
+    CHECK(world.loop.run(store->save()));
+    world.close(*store);
+    CHECK(world.loop.run(store->save()).error() == make_error_code(errc::closed));
+}
+
 TEST_CASE("snapshot: between flushes nothing runs, so a store that is dropped is a kill") {
     Folder folder;
     World world;

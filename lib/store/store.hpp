@@ -84,6 +84,10 @@ class Store {
     /// Success where the store answers.
     virtual Task<Result<>> ping() = 0;
 
+    /// Waits until all that was changed before is where a crash of the process leaves it: at once
+    /// but for a snapshot, which is written now. errc::unavailable where the disk does not take it.
+    virtual Task<Result<>> save() { co_return Result<>(); }
+
     /// "memory", "memory+sqlite" or "redis": for health and logs.
     virtual std::string_view kind() const noexcept = 0;
 
