@@ -1,6 +1,5 @@
 #include "services/common/owner_probe.hpp"
 
-#include "dmsg/code.hpp"
 #include "dmsg/control.hpp"
 #include "net/deadline.hpp"
 
@@ -11,6 +10,8 @@ namespace skywire::services {
 namespace {
 
 constexpr std::chrono::seconds kLimit{10};
+/// Of the question behind a failure whether our own session is sound.
+constexpr std::chrono::seconds kPingLimit{5};
 /// An owner with more servers than these is asked through some of them.
 constexpr std::size_t kServersMax = 3;
 
@@ -63,13 +64,19 @@ class DmsgProber final : public Prober {
             (*stream)->close();
             co_return Life::alive;
         }
-        // Our own session broke, or we are being stopped: that says nothing of the owner.
-        const ErrorCode code = stream.error().code();
-        const bool answered =
-            code.category() == dmsg::code_category() && code != dmsg::Code::session_closed &&
-            code != dmsg::Code::entity_closed && code != dmsg::Code::no_delegated_connection;
-        const bool silent = code == errc::timed_out || answered;
-        co_return silent&& connected(server) ? Life::silent : Life::unknown;
+        if (stream.error() == make_error_code(errc::cancelled)) co_return Life::unknown;
+        // Was it the owner, or our own way to the server?
+        const bool there = co_await answers(server);
+        co_return there ? Life::silent : Life::unknown;
+    }
+
+    Task<bool> answers(crypto::PublicKey server) {
+        if (!connected(server)) co_return false;
+        const auto ping = co_await net::with_deadline(
+            context_.clock, context_.clock.now() + kPingLimit, client_.ping_server(server)
+        );
+        // smux has no pings: its session counts as up until it is found dead.
+        co_return ping || ping.error() == make_error_code(errc::unsupported);
     }
 
     net::Context context_;

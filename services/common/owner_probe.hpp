@@ -22,7 +22,7 @@ class Prober {
  public:
     virtual ~Prober() = default;
 
-    /// Ends within 10 s. Cancelled: `unknown`.
+    /// Asks for at most 10 s. Cancelled: `unknown`.
     virtual Task<Life> probe(crypto::PublicKey owner) = 0;
 };
 
