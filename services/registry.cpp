@@ -3,15 +3,19 @@
 #include "services/dmsg_discovery/service.hpp"
 #include "services/dmsg_server/service.hpp"
 #include "services/noop/service.hpp"
+#include "services/route_finder/service.hpp"
 #include "services/stun_server/service.hpp"
 
 namespace skywire::services {
 
 framework::ServiceRegistry all_service_types() {
     framework::ServiceRegistry registry;
+    // Where a transport-discovery and a route-finder of one process meet.
+    const auto transports = std::make_shared<transport::TransportView>();
     registry.add(dmsg_discovery_type());
     registry.add(dmsg_server_type());
     registry.add(noop_type());
+    registry.add(route_finder_type(transports));
     registry.add(stun_server_type());
     return registry;
 }

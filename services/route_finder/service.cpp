@@ -1,0 +1,139 @@
+#include "services/route_finder/service.hpp"
+
+#include "net/timer.hpp"
+#include "services/common/http_service.hpp"
+#include "services/route_finder/config.hpp"
+#include "services/route_finder/live_graph.hpp"
+#include "services/route_finder/routes.hpp"
+#include "services/route_finder/source.hpp"
+
+namespace skywire::services {
+namespace {
+
+using route_finder::Config;
+using route_finder::GraphSource;
+
+constexpr std::string_view kDmsgScheme = "dmsg://";
+
+net::Context with_network(const net::Context& context, net::Network& network) {
+    return {
+        context.loop,
+        context.clock,
+        context.random,
+        network,
+        context.workers,
+        context.metrics,
+        context.faults,
+        context.logger
+    };
+}
+
+class RouteFinder final : public HttpWork {
+ public:
+    RouteFinder(
+        const HttpParts& parts, Config config, std::shared_ptr<transport::TransportView> view
+    )
+        : parts_(parts),
+          config_(std::move(config)),
+          view_(std::move(view)),
+          graph_(parts.context, config_.common.entry_timeout),
+          routes_(parts.context, graph_) {
+        routes_.add_to(parts.surface.router());
+    }
+
+    /// Without a list it starts all the same, and its health says so.
+    Task<Result<>> open() override {
+        source_ = make_source();
+        if (!source_) {
+            log::error(parts_.context.logger, "graph.no_source");
+            co_return Result<>();
+        }
+        log::info(parts_.context.logger, "graph.source", log::kv("place", source_->place()));
+        // Sessions with dmsg-servers come later.
+        if (!over_dmsg_) co_await source_->refresh();
+        if (source_->polled()) parts_.scope.spawn("graph", [this] { return keep_current(); });
+        co_return Result<>();
+    }
+
+    void add_checks(framework::HealthReport& report) override {
+        report.checks.push_back(graph_.check(
+            source_ ? source_->place() : "neither redis nor transport_discovery is set"
+        ));
+    }
+
+ private:
+    std::unique_ptr<GraphSource> make_source() {
+        const net::Context& context = parts_.context;
+        if (view_ && view_->published(""))
+            return route_finder::make_view_source(context, graph_, *view_);
+        if (parts_.store != nullptr) {
+            return route_finder::make_store_source(
+                context, graph_, parts_.store->store(), parts_.store->place()
+            );
+        }
+        const std::string& url = config_.transport_discovery;
+        if (url.empty()) return nullptr;
+        auto parsed = route_finder::parse_source_url(url);
+        if (!parsed) return nullptr;
+        over_dmsg_ = url.starts_with(kDmsgScheme);
+        net::Network& network =
+            parts_.presence != nullptr ? parts_.presence->network() : context.network;
+        return route_finder::make_url_source(
+            with_network(context, network), graph_, url, std::move(*parsed)
+        );
+    }
+
+    Task<> keep_current() {
+        while (true) {
+            const bool slept = co_await net::sleep_for(parts_.context.clock, config_.refresh);
+            if (!slept) co_return;
+            co_await source_->refresh();
+        }
+    }
+
+    HttpParts parts_;
+    Config config_;
+    std::shared_ptr<transport::TransportView> view_;
+    route_finder::LiveGraph graph_;
+    route_finder::Routes routes_;
+    bool over_dmsg_ = false;
+    /// Uses the graph.
+    std::unique_ptr<GraphSource> source_;
+};
+
+}  // namespace
+
+framework::ServiceType route_finder_type(std::shared_ptr<transport::TransportView> view) {
+    framework::ServiceType type;
+    type.name = "route-finder";
+    type.summary = "finds routes between visors over the transports there are";
+    type.fields = route_finder::config_fields();
+    type.milestones = http_milestones();
+    type.edges = http_edges();
+    type.edges.push_back({.upstream_type = "transport-discovery", .milestone = "http"});
+    type.check = route_finder::check_config;
+    type.facts = [](const framework::Block& block) {
+        // It reads what the transport-discovery writes.
+        return common_facts(block, "transport-discovery");
+    };
+    type.externals = store_externals;
+    type.make = [view = std::move(view)](const framework::Block& block
+                ) -> Result<std::unique_ptr<framework::Service>> {
+        Config config = route_finder::read_config(block);
+        HttpServiceOptions options;
+        options.type_name = "route-finder";
+        options.common = config.common;
+        options.store = config.store;
+        options.dmsg = config.dmsg;
+        return make_http_service(
+            std::move(options),
+            [config = std::move(config),
+             view](const HttpParts& parts) -> std::unique_ptr<HttpWork> {
+                return std::make_unique<RouteFinder>(parts, config, view);
+            }
+        );
+    };
+    return type;
+}
+
+}  // namespace skywire::services

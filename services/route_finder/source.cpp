@@ -1,0 +1,222 @@
+#include "services/route_finder/source.hpp"
+
+#include "dmsg/address.hpp"
+
+#include <fmt/format.h>
+
+namespace skywire::route_finder {
+namespace {
+
+/// A list of 300,000 transports.
+constexpr std::size_t kListBytesMax = 64U << 20U;
+constexpr std::chrono::milliseconds kListTimeout{5'000};
+constexpr std::string_view kDmsgScheme = "dmsg://";
+constexpr std::uint16_t kDmsgPort = 80;
+
+constexpr std::string_view kIndexKey = "transport-discovery:tp:_index";
+constexpr std::string_view kRecordPrefix = "transport-discovery:tp:";
+/// Records asked for at a time.
+constexpr std::size_t kRecordsPerRead = 1000;
+
+class ViewSource final : public GraphSource {
+ public:
+    ViewSource(const net::Context& context, LiveGraph& graph, transport::TransportView& view)
+        : context_(context), graph_(graph), view_(view) {}
+
+    Task<> refresh() override {
+        following_ = view_.follow("", context_.loop, [this](const auto& update) { take(update); });
+        co_return;
+    }
+    bool polled() const noexcept override { return false; }
+    std::string place() const override { return "the transport-discovery of this process"; }
+
+ private:
+    void take(const transport::TransportView::Update& update) {
+        if (update.complete) {
+            auto graph = std::make_unique<Graph>();
+            for (const transport::Entry& entry : update.put)
+                graph->put(entry);
+            graph_.replace(std::move(graph));
+            return;
+        }
+        Graph* const graph = graph_.edit();
+        if (graph == nullptr) return;
+        for (const transport::Entry& entry : update.put)
+            graph->put(entry);
+        for (const TransportId& id : update.removed)
+            graph->erase(id);
+        graph_.edited();
+    }
+
+    net::Context context_;
+    LiveGraph& graph_;
+    transport::TransportView& view_;
+    std::unique_ptr<transport::TransportView::Following> following_;
+};
+
+class StoreSource final : public GraphSource {
+ public:
+    StoreSource(
+        const net::Context& context, LiveGraph& graph, store::Store& store, std::string place
+    )
+        : context_(context), graph_(graph), store_(store), place_(std::move(place)) {}
+
+    Task<> refresh() override {
+        auto ids = co_await store_.members(std::string(kIndexKey));
+        if (!ids) {
+            graph_.failed(ids.error());
+            co_return;
+        }
+        std::vector<std::string> records;
+        records.reserve(ids->size());
+        for (std::size_t begin = 0; begin < ids->size(); begin += kRecordsPerRead) {
+            std::vector<std::string> keys;
+            const std::size_t end = std::min(begin + kRecordsPerRead, ids->size());
+            keys.reserve(end - begin);
+            for (std::size_t i = begin; i < end; ++i)
+                keys.push_back(std::string(kRecordPrefix) + (*ids)[i]);
+            auto read = co_await store_.get_many(std::move(keys));
+            if (!read) {
+                graph_.failed(read.error());
+                co_return;
+            }
+            for (auto& record : *read)
+                if (record) records.push_back(std::move(*record));
+        }
+        co_await take(std::move(records));
+    }
+    bool polled() const noexcept override { return true; }
+    std::string place() const override { return place_; }
+
+ private:
+    Task<> take(std::vector<std::string> records) {
+        auto made = co_await context_.workers.run([records = std::move(records), keys = keys_] {
+            return Result<Made>(graph_of_records(records, *keys));
+        });
+        if (!made) {
+            graph_.failed(made.error());
+            co_return;
+        }
+        graph_.unreadable(made->unreadable);
+        graph_.replace(std::move(made->graph));
+    }
+
+    net::Context context_;
+    LiveGraph& graph_;
+    store::Store& store_;
+    std::string place_;
+    /// Shared with the worker, which may outlive a cancelled coroutine.
+    std::shared_ptr<KeyCache> keys_ = std::make_shared<KeyCache>();
+};
+
+class UrlSource final : public GraphSource {
+ public:
+    UrlSource(const net::Context& context, LiveGraph& graph, std::string_view url, http::Url parsed)
+        : context_(context),
+          graph_(graph),
+          url_(url),
+          address_(std::move(parsed.address)),
+          target_(std::move(parsed.target)),
+          http_(context) {
+        if (target_.ends_with('/')) target_.pop_back();
+        target_ += "/all-transports";
+    }
+
+    Task<> refresh() override {
+        http::ClientRequest request;
+        request.address = address_;
+        request.target = target_;
+        request.timeout = kListTimeout;
+        request.response_bytes_max = kListBytesMax;
+        if (!tag_.empty()) request.fields.set("If-None-Match", tag_);
+        auto response = co_await http_.send(std::move(request));
+        if (!response) {
+            graph_.failed(response.error());
+        } else if (response->status == 304 && !tag_.empty()) {
+            graph_.confirm();
+        } else if (response->status != 200) {
+            graph_.failed(fail(errc::unavailable, fmt::format("status {}", response->status)));
+        } else {
+            co_await take(std::move(*response));
+        }
+    }
+    bool polled() const noexcept override { return true; }
+    std::string place() const override { return url_; }
+
+ private:
+    /// Of a discovery that sends no ETag the text itself tells that nothing has changed.
+    Task<> take(http::Response response) {
+        const std::string tag(response.fields.get("ETag").value_or(""));
+        const std::size_t before = hash_;
+        using Read = std::pair<std::size_t, std::optional<Made>>;
+        auto read = co_await context_.workers.run(
+            [before, body = std::move(response.body), keys = keys_]() -> Result<Read> {
+                const std::size_t hash = std::hash<std::string>()(body);
+                if (hash == before) return Read(hash, std::nullopt);
+                auto made = graph_of_list(body, *keys);
+                if (!made) return made.error();
+                return Read(hash, std::move(*made));
+            }
+        );
+        if (!read) {
+            graph_.failed(read.error());
+            co_return;
+        }
+        auto& [hash, made] = *read;
+        hash_ = hash;
+        tag_ = tag;
+        if (!made) {
+            graph_.confirm();
+            co_return;
+        }
+        graph_.unreadable(made->unreadable);
+        graph_.replace(std::move(made->graph));
+    }
+
+    net::Context context_;
+    LiveGraph& graph_;
+    std::string url_;
+    net::Address address_;
+    std::string target_;
+    http::Client http_;
+    std::shared_ptr<KeyCache> keys_ = std::make_shared<KeyCache>();
+    /// Of the list that the graph was made from.
+    std::string tag_;
+    std::size_t hash_ = 0;
+};
+
+}  // namespace
+
+std::unique_ptr<GraphSource> make_view_source(
+    const net::Context& context, LiveGraph& graph, transport::TransportView& view
+) {
+    return std::make_unique<ViewSource>(context, graph, view);
+}
+
+std::unique_ptr<GraphSource> make_store_source(
+    const net::Context& context, LiveGraph& graph, store::Store& store, std::string place
+) {
+    return std::make_unique<StoreSource>(context, graph, store, std::move(place));
+}
+
+Result<http::Url> parse_source_url(std::string_view text) {
+    if (!text.starts_with(kDmsgScheme)) return http::Url::parse(text);
+    std::string_view address = text.substr(kDmsgScheme.size());
+    if (address.ends_with('/')) address.remove_suffix(1);
+    const auto parsed = dmsg::Address::parse(address);
+    if (!parsed || parsed->pk.is_null())
+        return fail(errc::malformed, quote_peer_text(text) + " is not of the form dmsg://KEY:PORT");
+    http::Url url;
+    const std::uint16_t port = parsed->port == 0 ? kDmsgPort : parsed->port;
+    url.address = net::Address::tcp(parsed->pk.to_text(), port);
+    url.target = "/";
+    return url;
+}
+
+std::unique_ptr<GraphSource> make_url_source(
+    const net::Context& context, LiveGraph& graph, std::string_view url, http::Url parsed
+) {
+    return std::make_unique<UrlSource>(context, graph, url, std::move(parsed));
+}
+
+}  // namespace skywire::route_finder
