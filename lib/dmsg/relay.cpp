@@ -3,12 +3,6 @@
 #include "dmsg/server_shard.hpp"
 
 namespace skywire::dmsg::detail {
-namespace {
-
-// Less than half of the smaller window (of smux) may be kept back without anybody having to wait.
-constexpr std::size_t kTellBytes = 24 * 1024;
-
-}  // namespace
 
 RelayHalf::RelayHalf(
     Shard& shard, std::uint64_t id, std::unique_ptr<mux::Stream> stream, RelayRef other, Side side
@@ -73,7 +67,7 @@ void RelayHalf::take(mux::ByteQueue bytes) {
 
 void RelayHalf::on_taken(std::size_t bytes) {
     untold_ += bytes;
-    if (untold_ < kTellBytes || state_ == State::over) return;
+    if (untold_ < other_.told_bytes || state_ == State::over) return;
     tell(RelayMail::Kind::taken, std::exchange(untold_, 0));
 }
 

@@ -14,6 +14,9 @@ class Shard;
 struct RelayRef {
     std::uint32_t shard = 0;
     std::uint64_t id = 0;
+    /// Half its window. Its peer hears of no less, so it need not hear of less itself; waking
+    /// another loop for it costs.
+    std::size_t told_bytes = 0;
 };
 
 /// What one half of a relay says to the other.

@@ -1,6 +1,8 @@
 #include "dmsg/server_session.hpp"
 
 #include "dmsg/server_shard.hpp"
+#include "mux/smux.hpp"
+#include "mux/yamux.hpp"
 #include "net/deadline.hpp"
 #include "net/timer.hpp"
 
@@ -287,6 +289,12 @@ Task<> ServerSession::bridge(
     half.start();
 }
 
+RelayRef ServerSession::new_relay() {
+    const bool smux = session_.mux().protocol() == mux::Protocol::smux;
+    const std::size_t window = smux ? mux::smux::kWindowBytes : mux::yamux::kWindowBytes;
+    return {shard_.index(), shard_.next_relay(), window / 2};
+}
+
 /// Offers the job to the destination's session, or to other servers, one after another.
 Task<ForwardOutcome> ServerSession::ask_sessions(ForwardJob job, crypto::PublicKey destination) {
     ServerCore& core = shard_.core();
@@ -306,7 +314,7 @@ Task<ForwardOutcome> ServerSession::ask_sessions(ForwardJob job, crypto::PublicK
         const SteadyTime now = clock.now();
         if (now - begun > kPeersLimit) break;
         // A late answer to one job must not be taken for one to the next.
-        job.dialer = {shard_.index(), shard_.next_relay()};
+        job.dialer = new_relay();
         outcome = co_await shard_.forward(candidate, job, now + limit);
         if (std::holds_alternative<Forwarded>(outcome)) break;
     }
@@ -359,7 +367,7 @@ Task<ForwardOutcome> ServerSession::exchange(ForwardJob job) {
         stream->close();
         co_return refusal_reason(checked.error().code());
     }
-    const RelayRef ours{shard_.index(), shard_.next_relay()};
+    const RelayRef ours = new_relay();
     shard_.add_relay(ours.id, std::move(stream), job.dialer, RelayHalf::Side::destination);
     co_return Forwarded{std::move(*response), ours, job.dialer};
 }

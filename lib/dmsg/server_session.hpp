@@ -84,6 +84,8 @@ class ServerSession final : private Session::Owner {
         crypto::PublicKey destination,
         SteadyTime began
     );
+    /// A number for an end of a relay on a stream of this session.
+    RelayRef new_relay();
     Task<ForwardOutcome> ask_sessions(ForwardJob job, crypto::PublicKey destination);
     Task<> forward_now(ForwardJob job);
     Task<ForwardOutcome> exchange(ForwardJob job);
