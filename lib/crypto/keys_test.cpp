@@ -1,6 +1,7 @@
 #include "crypto/keys.hpp"
 
 #include "base/test.hpp"
+#include "crypto/recent_secrets.hpp"
 
 #include <unordered_set>
 #include <vector>
@@ -207,4 +208,21 @@ TEST_CASE("keys: read again, also many at a time, a key has the same point") {
         CHECK(crypto::ecdh(ours.secret_key, other_point) != crypto::ecdh(ours.secret_key, point));
     }
     CHECK_FALSE(PublicKey::from_bytes(Bytes(33)));
+}
+
+TEST_CASE("keys: the secret of two keys that meet again is the same, and that of their own") {
+    const crypto::KeyPair alice = crypto::deterministic_key_pair("recent a");
+    for (int round = 0; round < 2; ++round) {
+        // More pairs than are kept.
+        for (int i = 0; i < 200; ++i) {
+            const crypto::KeyPair bob =
+                crypto::deterministic_key_pair("recent " + std::to_string(i));
+            const auto point = crypto::CurvePoint::from_key(bob.public_key).value();
+            const crypto::Digest expected = crypto::ecdh(alice.secret_key, point);
+            CHECK(crypto::ecdh_long_lived(alice, point) == expected);
+            CHECK(crypto::ecdh_long_lived(alice, point) == expected);
+            const auto back = crypto::CurvePoint::from_key(alice.public_key).value();
+            CHECK(crypto::ecdh_long_lived(bob, back) == expected);
+        }
+    }
 }

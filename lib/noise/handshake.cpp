@@ -1,6 +1,7 @@
 #include "noise/handshake.hpp"
 
 #include "base/assert.hpp"
+#include "crypto/recent_secrets.hpp"
 #include "noise/detail/symmetric_state.hpp"
 
 #include <algorithm>
@@ -93,7 +94,7 @@ struct Handshake::State {
     void mix_premessages();
     /// An error for the caller; what has not been proven is forgotten.
     Error fail(errc code);
-    void mix_product(const crypto::SecretKey& ours, const crypto::CurvePoint& theirs);
+    void mix_shared(crypto::Digest shared);
     void mix_product(Token token);
     Result<> read_key(Token token, ByteSpan bytes);
     void end_message(Role writer);
@@ -132,11 +133,8 @@ Error Handshake::State::fail(errc code) {
     return Error(make_error_code(code));
 }
 
-void Handshake::State::mix_product(
-    const crypto::SecretKey& ours, const crypto::CurvePoint& theirs
-) {
+void Handshake::State::mix_shared(crypto::Digest shared) {
     // The network's DH value is 33 bytes: the shared digest and a zero.
-    crypto::Digest shared = crypto::ecdh(ours, theirs);
     std::array<std::byte, crypto::PublicKey::kSize> input{};
     std::copy(shared.begin(), shared.end(), input.begin());
     symmetric.mix_key(input);
@@ -157,15 +155,16 @@ void Handshake::State::mix_product(Token token) {
     const bool initiator = role == Role::initiator;
     switch (token) {
         case Token::ee:
-            return mix_product(own_ephemeral(), theirs(remote_ephemeral));
+            return mix_shared(crypto::ecdh(own_ephemeral(), theirs(remote_ephemeral)));
         case Token::ss:
-            return mix_product(local.secret_key, theirs(remote_static));
+            return mix_shared(crypto::ecdh_long_lived(local, theirs(remote_static)));
         case Token::es:
-            if (initiator) return mix_product(own_ephemeral(), theirs(remote_static));
-            return mix_product(local.secret_key, theirs(remote_ephemeral));
+            if (initiator) return mix_shared(crypto::ecdh(own_ephemeral(), theirs(remote_static)));
+            return mix_shared(crypto::ecdh(local.secret_key, theirs(remote_ephemeral)));
         case Token::se:
-            if (initiator) return mix_product(local.secret_key, theirs(remote_ephemeral));
-            return mix_product(own_ephemeral(), theirs(remote_static));
+            if (initiator)
+                return mix_shared(crypto::ecdh(local.secret_key, theirs(remote_ephemeral)));
+            return mix_shared(crypto::ecdh(own_ephemeral(), theirs(remote_static)));
         case Token::e:
         case Token::s:
             break;
