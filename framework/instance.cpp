@@ -21,8 +21,8 @@ class Instance::Host final : public ServiceHost, public std::enable_shared_from_
     const std::string& label() const noexcept override { return setup.label; }
     const std::string& state_dir() const noexcept override { return setup.state_dir; }
     std::string metrics_text() const override { return setup.metrics_text(); }
-    std::vector<crypto::PublicKey> deployment_keys() const override {
-        return setup.deployment_keys;
+    std::vector<DeploymentBlock> deployment_blocks() const override {
+        return setup.deployment_blocks;
     }
     std::vector<Executor> loops() const override { return setup.loops; }
 

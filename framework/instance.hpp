@@ -36,7 +36,7 @@ class Instance {
         std::string label;
         std::string state_dir;
         std::function<std::string()> metrics_text;
-        std::vector<crypto::PublicKey> deployment_keys;
+        std::vector<DeploymentBlock> deployment_blocks;
         std::vector<Executor> loops;
     };
 

@@ -3,6 +3,7 @@
 #include "base/result.hpp"
 #include "crypto/keys.hpp"
 #include "framework/block.hpp"
+#include "framework/block_facts.hpp"
 #include "net/context.hpp"
 
 #include <memory>
@@ -51,9 +52,9 @@ class ServiceHost {
     /// `outcome` says; the restart policy decides what follows.
     virtual void exited(Result<> outcome) = 0;
 
-    /// The keys of all blocks of the file, those that run elsewhere included: peers of the same
-    /// make.
-    virtual std::vector<crypto::PublicKey> deployment_keys() const { return {}; }
+    /// All blocks of the file, this one and those that run elsewhere included. Keys of key files
+    /// are those of blocks that run in this process.
+    virtual std::vector<DeploymentBlock> deployment_blocks() const { return {}; }
 
     /// All event loops of the process, the service's own first: for services that spread work over
     /// them. They outlive the service; what it puts on them ends before its `stop` returns.

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "framework/block_facts.hpp"
 #include "framework/service.hpp"
 
 #include <functional>
@@ -11,33 +12,6 @@
 #include <vector>
 
 namespace skywire::framework {
-
-/// A bound of one address by a block: cross-block checks look for two of the same.
-struct PortUse {
-    enum class Transport { tcp, udp };
-    Transport transport = Transport::tcp;
-    net::Address address;
-    /// The key of the block that says so.
-    std::string key;
-};
-
-/// A part of a database that a block owns.
-struct DatabaseUse {
-    /// "redis://host:6379/0", without a password.
-    std::string database;
-    /// Blocks that share a role may share the database (transport-discovery and route-finder).
-    std::string role;
-    std::string key;
-};
-
-/// What a block is and needs, read off its configuration without I/O.
-struct BlockFacts {
-    std::vector<PortUse> ports;
-    std::optional<crypto::PublicKey> public_key;
-    std::optional<DatabaseUse> database;
-    /// Where another process finds GET /health of this block, if anywhere.
-    std::optional<net::Address> health_address;
-};
 
 /// A thing outside of this process that a block needs before it can start.
 struct External {

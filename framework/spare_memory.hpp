@@ -19,7 +19,8 @@ class FreePages {
     virtual void release(std::size_t bytes) = 0;
 };
 
-/// Those of tcmalloc; none in sanitizer builds, which have another allocator.
+/// Those of tcmalloc, whose caches of single threads are bounded from the first call on; none in
+/// sanitizer builds, which have another allocator.
 FreePages& allocator_pages();
 
 /// Gives memory back that a peak of load has left behind. What the allocator kept free through a

@@ -12,12 +12,12 @@ constexpr Duration kHealthTimeout = std::chrono::seconds(2);
 /// has to arrive in time.
 constexpr Duration kReportTime = std::chrono::milliseconds(100);
 
-std::vector<crypto::PublicKey> keys_of(const DeploymentConfig& config) {
-    std::vector<crypto::PublicKey> keys;
+std::vector<DeploymentBlock> blocks_of(const DeploymentConfig& config) {
+    std::vector<DeploymentBlock> blocks;
+    blocks.reserve(config.blocks.size());
     for (const BlockConfig& block : config.blocks)
-        if (block.facts.public_key && !block.facts.public_key->is_null())
-            keys.push_back(*block.facts.public_key);
-    return keys;
+        blocks.push_back({block.label, block.type->name, block.facts});
+    return blocks;
 }
 
 /// All loops, `own` first.
@@ -102,7 +102,7 @@ Task<Result<>> Supervisor::Impl::start_service(Unit& unit) {
         unit.label(),
         config_.supervisor.state_dir,
         [this, label = unit.label()] { return service_metrics_text(environment_.metrics, label); },
-        keys_of(config_),
+        blocks_of(config_),
         loops_from(loop, environment_.loops)
     };
     unit.instance = std::make_unique<Instance>(std::move(setup), unit.config.block, unit);

@@ -39,8 +39,9 @@ dmsg::ClientOptions client_options(const framework::ServiceHost& host, const Dms
     options.servers = config.servers;
     if (const auto key = key_of_url(config.discovery_dmsg); !key.is_null())
         options.direct_keys.insert(key);
-    for (const auto& key : host.deployment_keys())
-        options.prompt_servers.insert(key);
+    for (const framework::DeploymentBlock& block : host.deployment_blocks())
+        if (const auto& key = block.facts.public_key; key && !key->is_null())
+            options.prompt_servers.insert(*key);
     return options;
 }
 

@@ -372,6 +372,7 @@ framework::BlockFacts config_facts(const Block& block) {
     if (const auto metrics = block.address("metrics_addr")) use(*metrics, "metrics_addr");
     const crypto::PublicKey key = services::public_key_of_block(block);
     if (!key.is_null()) facts.public_key = key;
+    facts.advertised_address = text_of(block, "advertised_address", "public_address");
     return facts;
 }
 
