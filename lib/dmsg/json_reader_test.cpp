@@ -193,3 +193,28 @@ TEST_CASE("json reader: member names match in any letter case, the long s includ
     CHECK(reader.ok());
     CHECK(reader.spaced());
 }
+
+TEST_CASE("json reader: numbers of floating point are the nearest there is") {
+    CHECK(number_of<double>("123456789.123456789") == 123456789.123456789);
+    CHECK(number_of<double>("-0.00000012") == -0.00000012);
+    CHECK(number_of<double>("1e21") == 1e21);
+    CHECK(number_of<double>(" 7") == 7.0);
+    CHECK(number_of<double>("1e-400") == 0.0);
+    CHECK(number_of<double>("-0.5e-999") == 0.0);
+    CHECK_FALSE(number_of<double>("1e400"));
+    CHECK_FALSE(number_of<double>("-1e400"));
+    CHECK_FALSE(number_of<double>("nan"));
+    CHECK_FALSE(number_of<double>("+1"));
+    CHECK_FALSE(number_of<double>("\"1\""));
+}
+
+TEST_CASE("json reader: true and false") {
+    bool value = false;
+    CHECK(JsonReader(" true").boolean(value));
+    CHECK(value);
+    CHECK(JsonReader("false").boolean(value));
+    CHECK_FALSE(value);
+    CHECK_FALSE(JsonReader("tru").boolean(value));
+    CHECK_FALSE(JsonReader("null").boolean(value));
+    CHECK_FALSE(JsonReader("1").boolean(value));
+}

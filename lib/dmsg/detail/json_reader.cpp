@@ -62,6 +62,14 @@ std::size_t utf8_length(std::string_view text) noexcept {
     return 0;
 }
 
+/// Of a number that a double cannot hold: whether it is too small for one, not too large. Such a
+/// number has an exponent, or so many digits that its leading zeros tell.
+bool is_tiny(std::string_view number) noexcept {
+    const auto exponent = number.find_first_of("eE");
+    if (exponent != std::string_view::npos) return number.substr(exponent + 1).starts_with('-');
+    return number.starts_with("0.") || number.starts_with("-0.");
+}
+
 }  // namespace
 
 Error JsonReader::error() const {
@@ -148,6 +156,26 @@ bool JsonReader::number(std::int64_t& into) {
     const auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), into);
     const bool whole = ec == std::errc() && end == text.data() + text.size();
     return whole || fail("the number is not a whole one of 64 bits");
+}
+
+bool JsonReader::number(double& into) {
+    std::string_view text;
+    if (!number_text(text)) return false;
+    double value = 0;
+    const auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (end != text.data() + text.size()) return fail("a number is expected");
+    // Too small for 64 bits is zero; too large is no number.
+    const bool small = ec == std::errc::result_out_of_range && is_tiny(text);
+    if (ec != std::errc() && !small) return fail("the number is beyond 64 bits");
+    into = small ? 0 : value;
+    return true;
+}
+
+bool JsonReader::boolean(bool& into) {
+    const char first = peek();
+    if (first != 't' && first != 'f') return fail("true or false is expected");
+    into = first == 't';
+    return literal(into ? "true" : "false");
 }
 
 bool JsonReader::string(std::string& into) {

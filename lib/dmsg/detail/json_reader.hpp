@@ -44,6 +44,9 @@ class JsonReader {
     /// A number without fraction and exponent that fits.
     bool number(std::uint64_t& into);
     bool number(std::int64_t& into);
+    /// The nearest one of 64 bits; one beyond them is a failure.
+    bool number(double& into);
+    bool boolean(bool& into);
     /// Any value; nested at most kDepthMax deep.
     bool skip();
 
