@@ -22,7 +22,8 @@ std::string text_of(const ConfigValue* value) {
 }  // namespace
 
 bool is_label(std::string_view name) noexcept {
-    if (name.empty() || name.size() > kLabelMax || name.front() == '.' || name.front() == '-') return false;
+    if (name.empty() || name.size() > kLabelMax || name.front() == '.' || name.front() == '-')
+        return false;
     return std::all_of(name.begin(), name.end(), [](char c) {
         return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
                c == '.' || c == '_' || c == '-';

@@ -1,8 +1,8 @@
 #include "dmsg/server.hpp"
 
 #include "base/assert.hpp"
-#include "dmsg/registration.hpp"
-#include "dmsg/server_shard.hpp"
+#include "dmsg/server/registration.hpp"
+#include "dmsg/server/server_shard.hpp"
 #include "net/deadline.hpp"
 #include "net/event.hpp"
 

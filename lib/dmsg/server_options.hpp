@@ -2,7 +2,7 @@
 
 #include "base/clock.hpp"
 #include "crypto/keys.hpp"
-#include "dmsg/admission.hpp"
+#include "dmsg/server/admission.hpp"
 #include "net/address.hpp"
 #include "net/task.hpp"
 

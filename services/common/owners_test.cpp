@@ -1,6 +1,6 @@
 #include "services/common/owners.hpp"
 
-#include "dmsg/client_rig.hpp"
+#include "dmsg/client/client_rig.hpp"
 #include "dmsg/control.hpp"
 #include "net/scope.hpp"
 #include "services/common/test_store.hpp"

@@ -4,7 +4,7 @@
 
 #include "base/test.hpp"
 #include "dmsg/server.hpp"
-#include "dmsg/server_rig.hpp"
+#include "dmsg/server/server_rig.hpp"
 #include "dmsg/test_recording.hpp"
 #include "dmsg/test_rig.hpp"
 

@@ -3,7 +3,7 @@
 #include "services/dmsg_server/service.hpp"
 
 #include "base/test.hpp"
-#include "dmsg/server_rig.hpp"
+#include "dmsg/server/server_rig.hpp"
 #include "framework/harness/harness.hpp"
 #include "http/websocket.hpp"
 #include "services/dmsg_discovery/service.hpp"

@@ -1,0 +1,200 @@
+#pragma once
+
+#include "dmsg/sim/sim_traffic.hpp"
+
+#include <array>
+
+namespace skywire::dmsg::test {
+
+/// For simulations: breaks links and machines at random, each for a while only. What is down comes
+/// back with the same key.
+class Faults {
+ public:
+    /// Longer than a client or server waits for a silent peer.
+    static constexpr Duration kCutMax = 30s;
+    static constexpr Duration kDownMax = 25s;
+    static constexpr Duration kFrozenMax = 20s;
+
+    explicit Faults(SimNetwork& network) : net_(network), scope_(network.world.loop()) {}
+    Faults(const Faults&) = delete;
+    Faults& operator=(const Faults&) = delete;
+    ~Faults() {
+        const auto now = net_.world.clock().now();
+        net_.world.run(scope_.close(net_.world.clock(), now, now + 1s));
+    }
+
+    /// Begins; `under_way` is 0 again once the last one has been repaired.
+    void run_for(Duration duration) {
+        const SteadyTime until = net_.world.clock().now() + duration;
+        scope_.spawn("faults", [this, until] { return run(until); });
+    }
+    std::size_t under_way() const noexcept { return scope_.size(); }
+
+ private:
+    Task<> run(SteadyTime until) {
+        while (net_.world.clock().now() < until) {
+            scope_.spawn("fault", [this] { return one(); });
+            co_await net_.sleep(net_.between(100ms, 2s));
+        }
+    }
+
+    Task<> one() {
+        using Fault = Task<> (Faults::*)();
+        // Those that come more often stand here more often.
+        static constexpr std::array<Fault, 14> kFaults{
+            &Faults::cut,
+            &Faults::cut,
+            &Faults::cut,
+            &Faults::bad_link,
+            &Faults::bad_link,
+            &Faults::bad_link,
+            &Faults::reset,
+            &Faults::kill_client,
+            &Faults::kill_client,
+            &Faults::freeze_client,
+            &Faults::kill_server,
+            &Faults::freeze_server,
+            &Faults::drain_server,
+            &Faults::lose_discovery,
+        };
+        return (this->*kFaults[net_.below(kFaults.size())])();
+    }
+
+    SimClient& some_client() { return *net_.clients[net_.below(net_.clients.size())]; }
+    SimServer& some_server() { return *net_.servers[net_.below(net_.servers.size())]; }
+    sim::Death some_death() {
+        constexpr std::array kDeaths{sim::Death::silent, sim::Death::reset, sim::Death::process};
+        return kDeaths[net_.below(kDeaths.size())];
+    }
+    /// The ends of a link over which something goes.
+    std::pair<sim::Node*, sim::Node*> some_link() {
+        sim::Node& server = some_server().node;
+        sim::Node& discovery = net_.discovery.node();
+        switch (net_.below(8)) {
+            case 0:
+                return {&some_client().node, &discovery};
+            case 1:
+                return {&server, &discovery};
+            case 2: {
+                sim::Node& peer = some_server().node;
+                if (&peer != &server) return {&server, &peer};
+                break;
+            }
+        }
+        return {&some_client().node, &server};
+    }
+
+    Task<> cut() {
+        constexpr std::array kDirections{
+            sim::Direction::both, sim::Direction::forward, sim::Direction::backward
+        };
+        const auto [a, b] = some_link();
+        net_.world.cut(*a, *b, kDirections[net_.below(kDirections.size())]);
+        co_await net_.sleep(net_.between(500ms, kCutMax));
+        net_.world.heal(*a, *b);
+    }
+
+    Task<> bad_link() {
+        const auto [a, b] = some_link();
+        sim::LinkOptions options = sim::LinkOptions::rough();
+        switch (net_.below(3)) {
+            case 0:
+                break;
+            case 1:
+                options.packet_loss_probability = 0.2;
+                break;
+            case 2:
+                options.one_way_delay_min = 200ms;
+                options.one_way_delay_mean = 600ms;
+                options.bytes_per_second = 50'000;
+                break;
+        }
+        net_.world.set_link(*a, *b, options);
+        co_await net_.sleep(net_.between(5s, 60s));
+        net_.world.set_link(*a, *b, net_.options.links);
+    }
+
+    Task<> reset() {
+        const auto [a, b] = some_link();
+        net_.world.reset(*a, *b);
+        co_return;
+    }
+
+    /// Ends a machine; `stop` takes down what ran on it, which has died with it.
+    template <class Host>
+    Task<> kill(Host& host, sim::Death death) {
+        host.node.kill(death);
+        co_await net_.stop(host);
+        co_await net_.sleep(net_.between(100ms, kDownMax));
+        host.node.start();
+        net_.start(host);
+        host.busy = false;
+    }
+    Task<> kill_client() {
+        SimClient& host = some_client();
+        if (!std::exchange(host.busy, true)) co_await kill(host, some_death());
+    }
+    Task<> kill_server() {
+        SimServer& host = some_server();
+        if (!std::exchange(host.busy, true)) co_await kill(host, some_death());
+    }
+
+    Task<> freeze_client() {
+        SimClient& host = some_client();
+        if (std::exchange(host.busy, true)) co_return;
+        const Duration duration = net_.between(1s, kFrozenMax);
+        host.node.freeze();
+        co_await net_.sleep(duration);
+        host.frozen += duration;
+        host.node.thaw();
+        host.busy = false;
+    }
+    Task<> freeze_server() {
+        SimServer& host = some_server();
+        if (std::exchange(host.busy, true)) co_return;
+        host.node.freeze();
+        co_await net_.sleep(net_.between(1s, kFrozenMax));
+        host.node.thaw();
+        host.busy = false;
+    }
+
+    /// Ends it in order, as a restart for an update does.
+    Task<> drain_server() {
+        SimServer& host = some_server();
+        if (std::exchange(host.busy, true)) co_return;
+        co_await host.server->drain(net_.world.clock().now() + net_.between(1s, 10s));
+        co_await net_.stop(host);
+        co_await net_.sleep(net_.between(100ms, 10s));
+        net_.start(host);
+        host.busy = false;
+    }
+
+    Task<> lose_discovery() {
+        if (std::exchange(discovery_lost_, true)) co_return;
+        sim::Node& node = net_.discovery.node();
+        const bool refuses = net_.chance(0.5);
+        if (refuses) {
+            node.kill(sim::Death::process);
+            co_await net_.discovery.stop();
+        } else {
+            net_.world.isolate(node);
+        }
+        co_await net_.sleep(net_.between(1s, 40s));
+        if (refuses) {
+            node.start();
+            net_.discovery.start();
+        } else {
+            for (const auto& host : net_.clients)
+                net_.world.heal(node, host->node);
+            for (const auto& host : net_.servers)
+                net_.world.heal(node, host->node);
+        }
+        discovery_lost_ = false;
+    }
+
+    SimNetwork& net_;
+    bool discovery_lost_ = false;
+    net::Scope scope_;
+};
+
+}  // namespace skywire::dmsg::test
