@@ -209,7 +209,7 @@ TEST_CASE("dmsg-server: the rules of its block") {
     );
     CHECK(problems_of(R"(,"enable_route_setup":true)").find("warning") != std::string::npos);
     CHECK(
-        problems_of(R"(,"config_path":"x.json")").find("config_path is refused") !=
+        problems_of(R"(,"config_path":"x.json")").find("\"config_path\" \"x.json\"") !=
         std::string::npos
     );
     CHECK(
