@@ -1,5 +1,7 @@
 #include "services/registry.hpp"
 
+#include "services/config_bootstrapper/service.hpp"
+#include "services/address_resolver/service.hpp"
 #include "services/dmsg_discovery/service.hpp"
 #include "services/dmsg_server/service.hpp"
 #include "services/noop/service.hpp"
@@ -12,6 +14,8 @@ framework::ServiceRegistry all_service_types() {
     framework::ServiceRegistry registry;
     // Where a transport-discovery and a route-finder of one process meet.
     const auto transports = std::make_shared<transport::TransportView>();
+    registry.add(config_bootstrapper_type());
+    registry.add(address_resolver_type());
     registry.add(dmsg_discovery_type());
     registry.add(dmsg_server_type());
     registry.add(noop_type());

@@ -55,6 +55,11 @@ class RouteFinder final : public HttpWork {
         co_return Result<>();
     }
 
+    Task<std::vector<std::string>> stop(SteadyTime) override {
+        if (source_) source_->close();
+        co_return std::vector<std::string>();
+    }
+
     void add_checks(framework::HealthReport& report) override {
         report.checks.push_back(graph_.check(
             source_ ? source_->place() : "neither redis nor transport_discovery is set"

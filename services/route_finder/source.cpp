@@ -15,6 +15,12 @@ constexpr std::uint16_t kDmsgPort = 80;
 
 constexpr std::string_view kIndexKey = "transport-discovery:tp:_index";
 constexpr std::string_view kRecordPrefix = "transport-discovery:tp:";
+/// Our transport-discovery numbers what it writes: the number of the last change, and under each
+/// number, in one step with the change itself, what it was about.
+constexpr std::string_view kChangesKey = "transport-discovery:changes";
+constexpr std::string_view kChangePrefix = "transport-discovery:change:";
+/// How long the number alone is believed: records also expire, and others write without numbers.
+constexpr std::chrono::seconds kReadAgain{5};
 /// Records asked for at a time.
 constexpr std::size_t kRecordsPerRead = 1000;
 
@@ -28,6 +34,7 @@ class ViewSource final : public GraphSource {
         co_return;
     }
     bool polled() const noexcept override { return false; }
+    void close() override { following_.reset(); }
     std::string place() const override { return "the transport-discovery of this process"; }
 
  private:
@@ -62,10 +69,37 @@ class StoreSource final : public GraphSource {
         : context_(context), graph_(graph), store_(store), place_(std::move(place)) {}
 
     Task<> refresh() override {
+        const auto newest = co_await store_.get(std::string(kChangesKey));
+        if (!newest) {
+            graph_.failed(newest.error());
+            co_return;
+        }
+        const SteadyTime now = context_.clock.now();
+        if (seen_ && *seen_ == *newest && now < read_again_at_) {
+            graph_.confirm();
+            co_return;
+        }
+        // A number is taken just before its change is there: not yet seen, then.
+        bool settled = !*newest || asked_ == newest->value();
+        if (!settled) {
+            const auto change = co_await store_.get(std::string(kChangePrefix) + newest->value());
+            settled = change && change->has_value();
+        }
+        asked_ = newest->value_or("");
+        const bool taken = co_await read_all();
+        seen_.reset();
+        if (taken && settled) seen_ = *newest;
+        read_again_at_ = now + kReadAgain;
+    }
+    bool polled() const noexcept override { return true; }
+    std::string place() const override { return place_; }
+
+ private:
+    Task<bool> read_all() {
         auto ids = co_await store_.members(std::string(kIndexKey));
         if (!ids) {
             graph_.failed(ids.error());
-            co_return;
+            co_return false;
         }
         std::vector<std::string> records;
         records.reserve(ids->size());
@@ -78,33 +112,35 @@ class StoreSource final : public GraphSource {
             auto read = co_await store_.get_many(std::move(keys));
             if (!read) {
                 graph_.failed(read.error());
-                co_return;
+                co_return false;
             }
             for (auto& record : *read)
                 if (record) records.push_back(std::move(*record));
         }
-        co_await take(std::move(records));
+        co_return co_await take(std::move(records));
     }
-    bool polled() const noexcept override { return true; }
-    std::string place() const override { return place_; }
 
- private:
-    Task<> take(std::vector<std::string> records) {
+    Task<bool> take(std::vector<std::string> records) {
         auto made = co_await context_.workers.run([records = std::move(records), keys = keys_] {
             return Result<Made>(graph_of_records(records, *keys));
         });
         if (!made) {
             graph_.failed(made.error());
-            co_return;
+            co_return false;
         }
         graph_.unreadable(made->unreadable);
         graph_.replace(std::move(made->graph));
+        co_return true;
     }
 
     net::Context context_;
     LiveGraph& graph_;
     store::Store& store_;
     std::string place_;
+    /// The number of changes of the graph as it is; nothing: to be read again.
+    std::optional<std::optional<std::string>> seen_;
+    std::string asked_;
+    SteadyTime read_again_at_{};
     /// Shared with the worker, which may outlive a cancelled coroutine.
     std::shared_ptr<KeyCache> keys_ = std::make_shared<KeyCache>();
 };
@@ -141,6 +177,7 @@ class UrlSource final : public GraphSource {
         }
     }
     bool polled() const noexcept override { return true; }
+    void close() override { http_.close(); }
     std::string place() const override { return url_; }
 
  private:

@@ -26,6 +26,9 @@ class GraphSource {
     /// False: the source tells of changes by itself, and one `refresh` is enough.
     virtual bool polled() const noexcept = 0;
 
+    /// Lets go of what it holds outside; a refresh under way ends soon.
+    virtual void close() {}
+
     /// "http://127.0.0.1:9091", for health and logs.
     virtual std::string place() const = 0;
 };

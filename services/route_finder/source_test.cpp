@@ -213,12 +213,49 @@ TEST_CASE("route-finder sources: the records of a store") {
             );
     }
     CHECK(finder.loop.run(store->apply(std::move(batch))));
+    // A store that knows no numbers of changes is read again after a while.
+    finder.loop.run(source->refresh());
+    CHECK(finder.graph.current()->transports() == 0);
+    finder.clock.advance(std::chrono::seconds(5));
     finder.loop.run(source->refresh());
     CHECK(finder.graph.current()->transports() == 4);
     CHECK(finder.loop.run(store->close(finder.clock.now())));
     finder.loop.run(source->refresh());
     CHECK(finder.graph.check("x").status == framework::Check::Status::warn);
     CHECK(finder.graph.current()->transports() == 4);
+}
+
+TEST_CASE("route-finder sources: a change that its writer has numbered is seen at once") {
+    TestFinder finder;
+    const auto store = store::make_memory_store(finder.loop.context);
+    const auto source = make_store_source(finder.loop.context, finder.graph, *store, "there");
+    const auto add = [&](const transport::Entry& entry, const std::string& number) {
+        const std::string id = entry.id.to_text();
+        store::Batch batch;
+        batch.changes.push_back(store::AddToSet{"transport-discovery:tp:_index", id});
+        batch.changes.push_back(
+            store::SetValue{"transport-discovery:tp:" + id, record_of(entry, "0"), {}}
+        );
+        batch.changes.push_back(store::SetValue{"transport-discovery:change:" + number, id, {}});
+        CHECK(finder.loop.run(store->apply(std::move(batch))));
+    };
+    const auto transports = [&] {
+        finder.loop.run(source->refresh());
+        return finder.graph.current()->transports();
+    };
+    CHECK(finder.loop.run(store->increment("transport-discovery:changes")).value() == 1);
+    add(joins(1, 2), "1");
+    CHECK(transports() == 1);
+    CHECK(transports() == 1);
+    CHECK(refreshes(finder, "unchanged") == 1);
+    // The number is there before the change is.
+    CHECK(finder.loop.run(store->increment("transport-discovery:changes")).value() == 2);
+    CHECK(transports() == 1);
+    add(joins(2, 3), "2");
+    CHECK(transports() == 2);
+    CHECK(transports() == 2);
+    CHECK(refreshes(finder, "unchanged") == 2);
+    CHECK(finder.loop.run(store->close(finder.clock.now())));
 }
 
 TEST_CASE("route-finder sources: a list of the same process, change by change") {
