@@ -16,7 +16,9 @@ namespace skywire::rpc {
 /// What a method answers with.
 struct Reply {
     Body body;
-    /// Called where the caller was gone before the reply could be written.
+    /// One of them is called, where it is set: once the reply is written, or where the caller was
+    /// gone before.
+    std::function<void()> delivered = {};
     std::function<void()> undelivered = {};
 };
 

@@ -170,7 +170,8 @@ class Connection {
         if (*outcome) {
             const bool answered = co_await answer(std::move(response), std::move((**outcome).body));
             core_.metrics.call(answered ? "ok" : "undelivered");
-            if (!answered && (**outcome).undelivered) (**outcome).undelivered();
+            const auto& told = answered ? (**outcome).delivered : (**outcome).undelivered;
+            if (told) told();
         } else {
             response.error = outcome->error().message();
             core_.metrics.call("error");

@@ -1,0 +1,150 @@
+#include "services/setup_node/config.hpp"
+
+#include "base/assert.hpp"
+#include "http/client.hpp"
+#include "services/common/common_fields.hpp"
+
+namespace skywire::setup_node {
+namespace {
+
+using framework::Block;
+using framework::Field;
+using framework::FieldKind;
+using framework::FieldTable;
+
+constexpr std::string_view kDmsgScheme = "dmsg://";
+
+Field legacy(std::string_view name, FieldKind kind, std::string_view why) {
+    return {.name = name, .kind = kind, .description = "Not used.", .legacy = why};
+}
+
+constexpr std::string_view kNoPprof =
+    "has moved to the admin listener: GET /debug/pprof/profile and /debug/pprof/heap";
+
+FieldTable own_fields() {
+    return {
+        {.name = "config_path",
+         .kind = FieldKind::path,
+         .description = "A JSON file with these keys, which win over those of the block.",
+         .block_file = true},
+        {.name = "public_key",
+         .kind = FieldKind::public_key,
+         .description = "The setup-node's key on dmsg; follows from secret_key."},
+        {.name = "secret_key",
+         .kind = FieldKind::secret_key,
+         .description = "The setup-node's secret key.",
+         .secret = true},
+        services::dmsg_client_field(),
+        {.name = "dmsg_port",
+         .kind = FieldKind::integer,
+         .description = "dmsg port of GET /health and GET /stats.",
+         .default_json = "80",
+         .min = 1,
+         .max = 65535},
+        {.name = "transport_discovery",
+         .kind = FieldKind::url,
+         .description = "Where it is looked up whether a route's far end has its transport, "
+                        "http:// or dmsg://; used where no transport-discovery runs in this "
+                        "process."},
+        {.name = "transport_discovery_dmsg",
+         .kind = FieldKind::url,
+         .description = "The same over dmsg, where transport_discovery is not set.",
+         .choices = {"dmsg"}},
+        {.name = "metrics_addr",
+         .kind = FieldKind::address,
+         .description = "Where this service's own series are served at /metrics; empty is off."},
+        {.name = "max_setups",
+         .kind = FieldKind::integer,
+         .description = "Routes that are set up or unwound at one time.",
+         .default_json = "512",
+         .min = 1,
+         .max = 100'000},
+        {.name = "max_setups_per_visor",
+         .kind = FieldKind::integer,
+         .description = "The same for one visor that asks.",
+         .default_json = "16",
+         .min = 1,
+         .max = 100'000},
+        {.name = "max_hops",
+         .kind = FieldKind::integer,
+         .description = "Hops of a route, one way.",
+         .default_json = "50",
+         .min = 1,
+         .max = 100},
+        {.name = "request_timeout",
+         .kind = FieldKind::duration,
+         .description = "For a route to be set up.",
+         .default_json = R"("30s")",
+         .min = 1},
+    };
+}
+
+FieldTable legacy_fields() {
+    return {
+        legacy("pprof_mode", FieldKind::string, kNoPprof),
+        legacy("pprof_addr", FieldKind::string, kNoPprof),
+        legacy("tag", FieldKind::string, "is not needed: log lines carry the block's label"),
+        legacy(
+            "transport", FieldKind::any, "belongs to set-up over transports, which is not offered"
+        ),
+        legacy("cascade", FieldKind::any, "belongs to cascaded set-up, which is not offered"),
+    };
+}
+
+}  // namespace
+
+FieldTable config_fields() {
+    return framework::joined(own_fields(), legacy_fields());
+}
+
+void check_config(const Block& block, framework::Problems& problems) {
+    if (!block.secret_key("secret_key")) {
+        problems.push_back(
+            block.problem("secret_key", "a setup-node needs a secret_key, or a keyfile")
+        );
+    }
+    services::check_key_pair(block, problems);
+    services::check_dmsg(block, problems);
+    const Block dmsg = block.object("dmsg");
+    if (dmsg.text("discovery").empty() && dmsg.text("discovery_dmsg").empty()) {
+        problems.push_back(
+            block.problem("dmsg", "a setup-node needs dmsg.discovery, where visors look it up")
+        );
+    }
+    const std::string url = block.text("transport_discovery");
+    if (!url.empty() && !url.starts_with(kDmsgScheme)) {
+        if (const auto parsed = http::Url::parse(url); !parsed)
+            problems.push_back(block.problem("transport_discovery", parsed.error().message()));
+    }
+}
+
+Config read_config(const Block& block) {
+    services::CommonConfig common;
+    common.secret_key = block.secret_key("secret_key");
+    common.public_key = services::public_key_of_block(block);
+    auto dmsg = services::dmsg_config(block, common);
+    SKY_ASSERT(dmsg.has_value());
+    Config config(std::move(*dmsg));
+    config.transport_discovery = block.text("transport_discovery");
+    if (config.transport_discovery.empty())
+        config.transport_discovery = block.text("transport_discovery_dmsg");
+    config.metrics_addr = block.address("metrics_addr");
+    config.options.setups_max = static_cast<std::size_t>(block.integer("max_setups"));
+    config.options.setups_per_caller_max =
+        static_cast<std::size_t>(block.integer("max_setups_per_visor"));
+    config.options.route.hops_max = static_cast<std::size_t>(block.integer("max_hops"));
+    config.options.request_timeout =
+        std::chrono::duration_cast<std::chrono::milliseconds>(block.duration("request_timeout"));
+    return config;
+}
+
+framework::BlockFacts config_facts(const Block& block) {
+    framework::BlockFacts facts;
+    if (const auto metrics = block.address("metrics_addr"))
+        facts.ports.push_back({framework::PortUse::Transport::tcp, *metrics, "metrics_addr"});
+    if (const auto key = services::public_key_of_block(block); !key.is_null())
+        facts.public_key = key;
+    return facts;
+}
+
+}  // namespace skywire::setup_node
