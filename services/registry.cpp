@@ -6,7 +6,10 @@
 #include "services/dmsg_server/service.hpp"
 #include "services/noop/service.hpp"
 #include "services/route_finder/service.hpp"
+#include "services/service_discovery/service.hpp"
+#include "services/setup_node/service.hpp"
 #include "services/stun_server/service.hpp"
+#include "services/transport_setup/service.hpp"
 
 namespace skywire::services {
 
@@ -20,7 +23,10 @@ framework::ServiceRegistry all_service_types() {
     registry.add(dmsg_server_type());
     registry.add(noop_type());
     registry.add(route_finder_type(transports));
+    registry.add(service_discovery_type());
+    registry.add(setup_node_type(transports));
     registry.add(stun_server_type());
+    registry.add(transport_setup_type());
     return registry;
 }
 
