@@ -24,7 +24,7 @@ class DmsgProber final : public Prober {
         const SteadyTime deadline = context_.clock.now() + kLimit;
         const auto entry =
             co_await net::with_deadline(context_.clock, deadline, client_.discovery().entry(owner));
-        if (!entry || !entry->client) co_return Life::unknown;
+        if (!entry) co_return Life::unknown;
         const std::vector<crypto::PublicKey> servers = shared_servers(*entry);
         // What is left of the time is shared out evenly: a server may swallow the request.
         Life life = Life::unknown;
@@ -47,8 +47,9 @@ class DmsgProber final : public Prober {
 
     std::vector<crypto::PublicKey> shared_servers(const dmsg::Entry& entry) const {
         std::vector<crypto::PublicKey> shared;
-        if (!entry.client->delegated_servers) return shared;
-        for (const crypto::PublicKey& server : *entry.client->delegated_servers) {
+        const auto& client = entry.client;
+        if (!client || !client->delegated_servers) return shared;
+        for (const crypto::PublicKey& server : *client->delegated_servers) {
             if (shared.size() < kServersMax && connected(server)) shared.push_back(server);
         }
         return shared;

@@ -2,14 +2,13 @@
 
 #include "net/event.hpp"
 #include "net/timer.hpp"
+#include "services/common/owner_signs.hpp"
 
 #include <algorithm>
-#include <charconv>
 #include <deque>
 #include <set>
 #include <unordered_map>
 #include <utility>
-#include <vector>
 
 namespace skywire::services {
 namespace {
@@ -27,24 +26,8 @@ constexpr std::size_t kProbesMax = 20;
 constexpr Duration kToldEvery = 1min;
 /// How often the store learns that the service runs: a restart's time is known to that precision.
 constexpr Duration kClockEvery = 1min;
-constexpr std::size_t kChunk = 512;
-
-std::string seconds_text(WallTime time) {
-    return std::to_string(
-        std::chrono::duration_cast<std::chrono::seconds>(time.time_since_epoch()).count()
-    );
-}
-
-std::optional<WallTime> time_of(const std::optional<std::string>& text) {
-    if (!text) return std::nullopt;
-    std::int64_t seconds = 0;
-    const char* const end = text->data() + text->size();
-    const auto [stop, ec] = std::from_chars(text->data(), end, seconds);
-    // Nanoseconds of 64 bits end in the year 2262.
-    if (ec != std::errc() || stop != end || seconds < 0 || seconds > 9'000'000'000)
-        return std::nullopt;
-    return WallTime(std::chrono::seconds(seconds));
-}
+/// Of a sign in Redis where held records live for ever.
+constexpr Duration kSignLifetime = 24h;
 
 }  // namespace
 
@@ -96,8 +79,6 @@ struct Owners::Impl {
     Task<> tell_alive(PublicKey key);
     Task<> tell_gone(PublicKey key);
     Task<> write_sign(PublicKey key);
-    Task<> erase_sign(PublicKey key);
-    Task<> write(store::Batch batch);
     Task<> adopt_shared_sign(PublicKey key);
 
     void judge(const PublicKey& key, Owner& owner);
@@ -106,7 +87,6 @@ struct Owners::Impl {
     void push(News::Kind kind, const PublicKey& key);
     bool timed_out(const Owner& owner) const;
     SteadyTime end_of(const Owner& owner) const;
-    std::string key_of(const PublicKey& key) const { return set + ":" + key.to_text(); }
     WallTime wall_of(SteadyTime time) const {
         return context.clock.wall() - (context.clock.now() - time);
     }
@@ -116,8 +96,7 @@ struct Owners::Impl {
     net::Scope& scope;
     Events events;
     Options options;
-    bool shared;
-    std::string set;
+    OwnerSigns signs;
     std::unordered_map<PublicKey, Owner> owners;
     std::set<std::pair<SteadyTime, PublicKey>> schedule;
     /// Signs of before the restart whose owners have not been named yet.
@@ -146,8 +125,12 @@ Owners::Impl::Impl(
       scope(scope_in),
       events(std::move(events_in)),
       options(std::move(options_in)),
-      shared(options.store != nullptr && options.store->kind() == "redis"),
-      set(options.prefix + ":owners"),
+      signs(
+          context,
+          options.store,
+          options.prefix,
+          options.held_timeout > Duration(0) ? options.held_timeout : kSignLifetime
+      ),
       timer(context.loop, context.clock),
       has_news(context.loop),
       held(context.metrics.gauge("owners_held", "Keys that own records which are not renewed.")),
@@ -168,29 +151,9 @@ Owners::Impl::Impl(
       )) {}
 
 Task<Result<>> Owners::Impl::open() {
-    if (options.store == nullptr || shared) co_return Result<>();
-    const auto clock = co_await options.store->get(set + ":clock");
-    if (!clock) co_return clock.error();
-    const auto stopped = time_of(*clock);
-    // The calendar may have been set back.
-    const Duration down =
-        stopped ? std::max(Duration(0), context.clock.wall() - *stopped) : Duration(0);
-    const auto members = co_await options.store->members(set);
-    if (!members) co_return members.error();
-    for (std::size_t at = 0; at < members->size(); at += kChunk) {
-        const std::size_t end = std::min(at + kChunk, members->size());
-        std::vector<std::string> keys;
-        keys.reserve(end - at);
-        for (std::size_t i = at; i < end; ++i)
-            keys.push_back(set + ":" + (*members)[i]);
-        const auto signs = co_await options.store->get_many(std::move(keys));
-        if (!signs) co_return signs.error();
-        for (std::size_t i = at; i < end; ++i) {
-            const auto key = PublicKey::from_text_not_null((*members)[i]);
-            const auto sign = time_of((*signs)[i - at]);
-            if (key && sign) restored[*key] = std::min(*sign + down, context.clock.wall());
-        }
-    }
+    auto loaded = co_await signs.load();
+    if (!loaded) co_return loaded.error();
+    restored = std::move(*loaded);
     co_return Result<>();
 }
 
@@ -200,8 +163,7 @@ void Owners::Impl::start() {
     restored.clear();
     scope.spawn("owners.schedule", [this] { return schedule_loop(); });
     scope.spawn("owners.tell", [this] { return tell_loop(); });
-    if (options.store != nullptr && !shared)
-        scope.spawn("owners.clock", [this] { return clock_loop(); });
+    if (signs.own()) scope.spawn("owners.clock", [this] { return clock_loop(); });
 }
 
 void Owners::Impl::push(News::Kind kind, const PublicKey& key) {
@@ -311,7 +273,7 @@ void Owners::Impl::judge(const PublicKey& key, Owner& owner) {
 
 Task<> Owners::Impl::probe(PublicKey key) {
     const SteadyTime begun = context.clock.now();
-    if (shared) co_await adopt_shared_sign(key);
+    if (signs.shared()) co_await adopt_shared_sign(key);
     const auto found = owners.find(key);
     const bool young = found != owners.end() && begun < found->second.sign + kSignLasts;
     Life life = Life::unknown;
@@ -369,7 +331,7 @@ Task<> Owners::Impl::tell_loop() {
                 co_await tell_gone(next.owner);
                 break;
             case News::Kind::forgotten:
-                if (!owners.contains(next.owner)) co_await erase_sign(next.owner);
+                if (!owners.contains(next.owner)) co_await signs.erase(next.owner);
                 break;
         }
     }
@@ -384,7 +346,7 @@ Task<> Owners::Impl::tell_alive(PublicKey key) {
 }
 
 Task<> Owners::Impl::tell_gone(PublicKey key) {
-    if (shared) co_await adopt_shared_sign(key);
+    if (signs.shared()) co_await adopt_shared_sign(key);
     auto found = owners.find(key);
     if (found == owners.end()) co_return;
     // It may have spoken while this waited to be told.
@@ -414,56 +376,20 @@ Task<> Owners::Impl::tell_gone(PublicKey key) {
 
 Task<> Owners::Impl::clock_loop() {
     while (true) {
-        store::Batch batch;
-        batch.changes.emplace_back(
-            store::SetValue{set + ":clock", seconds_text(context.clock.wall())}
-        );
-        co_await write(std::move(batch));
+        co_await signs.write_clock();
         const bool slept = co_await net::sleep_for(context.clock, kClockEvery);
         if (!slept) co_return;
     }
 }
 
-Task<> Owners::Impl::write(store::Batch batch) {
-    if (options.store == nullptr) co_return;
-    // A sign that is not written is missed after a restart; the next one follows in minutes.
-    const auto written = co_await options.store->apply(std::move(batch));
-    if (!written)
-        log::debug(
-            context.logger, "owners.not_written", log::kv("error", written.error().message())
-        );
-}
-
 Task<> Owners::Impl::write_sign(PublicKey key) {
     const auto found = owners.find(key);
-    if (found == owners.end()) co_return;
-    store::Batch batch;
-    batch.changes.reserve(2);
-    store::SetValue sign{key_of(key), seconds_text(wall_of(found->second.sign))};
-    if (shared) {
-        sign.ttl = options.held_timeout;
-    } else {
-        batch.changes.emplace_back(store::AddToSet{set, key.to_text()});
-    }
-    batch.changes.emplace_back(std::move(sign));
-    co_await write(std::move(batch));
-}
-
-Task<> Owners::Impl::erase_sign(PublicKey key) {
-    // Another service on the same Redis may hold records of this owner: its sign ends by itself.
-    if (shared) co_return;
-    store::Batch batch;
-    batch.changes.reserve(2);
-    batch.changes.emplace_back(store::Erase{key_of(key)});
-    batch.changes.emplace_back(store::RemoveFromSet{set, key.to_text()});
-    co_await write(std::move(batch));
+    if (found != owners.end()) co_await signs.write(key, wall_of(found->second.sign));
 }
 
 /// Another service may have seen the owner since.
 Task<> Owners::Impl::adopt_shared_sign(PublicKey key) {
-    const auto stored = co_await options.store->get(key_of(key));
-    if (!stored) co_return;
-    const auto sign = time_of(*stored);
+    const auto sign = co_await signs.read(key);
     const auto found = owners.find(key);
     if (!sign || found == owners.end()) co_return;
     const Duration age = std::max(Duration(0), context.clock.wall() - *sign);

@@ -47,8 +47,7 @@ framework::FieldTable config_fields() {
             {.name = "geoip",
              .kind = FieldKind::url,
              .description = "Geo service that is asked, as URL/?ip=IP, for the place of entries "
-                            "that have none; empty is off.",
-             .choices = {"http"}},
+                            "that have none; empty is off."},
             default_geo_field(),
             {.name = "held_timeout",
              .kind = FieldKind::duration,
@@ -70,8 +69,11 @@ void check_config(const Block& block, framework::Problems& problems) {
     services::check_store(block, problems);
     services::check_dmsg(block, problems);
     if (!block.has("geoip")) return;
-    if (const auto url = http::Url::parse(block.text("geoip")); !url)
-        problems.push_back(block.problem("geoip", "geoip: " + url.error().message()));
+    if (!http::Url::parse(block.text("geoip"))) {
+        problems.push_back(block.warning(
+            "geoip", "geoip: only http:// is spoken: no address is looked up, see default_geo"
+        ));
+    }
 }
 
 Config read_config(const Block& block) {

@@ -10,7 +10,6 @@
 namespace skywire::service_discovery {
 namespace {
 
-using http::Fields;
 using http::Request;
 using http::Response;
 

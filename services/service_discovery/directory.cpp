@@ -460,7 +460,14 @@ Task<Result<>> Directory::sweep() {
             places.push_back(*at);
         const auto absent = co_await still_absent(places);
         if (!absent) co_return failed(absent.error());
-        const auto tidied = co_await commit([this, &absent] { return removal(*absent); });
+        const auto tidied = co_await commit([this, &absent] {
+            // Registered anew by another service while this tried.
+            std::vector<Place> gone;
+            gone.reserve(absent->size());
+            for (const Place& place : *absent)
+                if (table_.find(place.type, place.key) == nullptr) gone.push_back(place);
+            return removal(gone);
+        });
         if (!tidied) co_return tidied.error();
         for (const Place& place : places)
             ended_.erase(place);

@@ -79,20 +79,20 @@ Locator::Locator(const net::Context& context, Options options)
 
 Task<std::optional<Geo>> Locator::locate(std::string ip) {
     std::optional<Geo> place;
-    if (url_ && http::is_public_ip(ip)) place = co_await ask(std::move(ip));
+    if (url_ && http::is_public_ip(ip)) place = co_await ask(*url_, std::move(ip));
     if (!place) place = options_.fallback;
     co_return place;
 }
 
-Task<std::optional<Geo>> Locator::ask(std::string ip) {
+Task<std::optional<Geo>> Locator::ask(http::Url url, std::string ip) {
     if (under_way_ >= kUnderWayMax) {
         busy_.add();
         co_return std::nullopt;
     }
     const UnderWay counted(under_way_);
     http::ClientRequest request;
-    request.address = url_->address;
-    request.target = url_->target;
+    request.address = std::move(url.address);
+    request.target = std::move(url.target);
     if (!request.target.ends_with('/')) request.target += '/';
     request.target += "?ip=" + ip;
     request.timeout = kLimit;

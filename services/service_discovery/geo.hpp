@@ -15,7 +15,7 @@ namespace skywire::service_discovery {
 class Locator {
  public:
     struct Options {
-        /// "http://host:port[/path]"; empty: nobody is asked.
+        /// "http://host:port[/path]"; empty, or https: nobody is asked.
         std::string url;
         /// Taken where nobody answers, and for addresses that are not public: closed networks.
         std::optional<Geo> fallback;
@@ -32,7 +32,7 @@ class Locator {
     void close();
 
  private:
-    Task<std::optional<Geo>> ask(std::string ip);
+    Task<std::optional<Geo>> ask(http::Url url, std::string ip);
 
     net::Context context_;
     Options options_;

@@ -246,11 +246,12 @@ Task<Response> Routes::one(Request& request) {
     if (type.empty()) co_return refused(400, kMissingType);
     const auto address = ServiceAddress::parse(request.param("address"));
     if (!address) co_return refused(400, address.error().message());
-    const auto entry = co_await directory_.get(std::move(type), address->key);
-    if (!entry) co_return store_refused(entry.error());
-    if (!*entry) co_return refused(404, "service not found");
+    const auto found = co_await directory_.get(std::move(type), address->key);
+    if (!found) co_return store_refused(found.error());
+    const std::optional<Entry>& entry = *found;
+    if (!entry) co_return refused(404, "service not found");
     std::string body;
-    append_entry(body, **entry, Reader::one);
+    append_entry(body, *entry, Reader::one);
     body += '\n';
     co_return raw_json(std::move(body));
 }
