@@ -98,6 +98,9 @@ class KcpSession {
     /// The next message, whole.
     std::optional<Bytes> read();
 
+    /// Sends all that may be sent, acknowledgements before their tick.
+    void flush(SteadyTime now);
+
     /// Sends what is due.
     void on_time(SteadyTime now);
     /// When `on_time` is to be called; SteadyTime::max() for "not before something else happens".
@@ -147,7 +150,6 @@ class KcpSession {
     void measured(Duration round_trip);
     void grow_window();
 
-    void flush(SteadyTime now);
     void flush_acks();
     void flush_probes(SteadyTime now);
     void flush_segments(SteadyTime now);

@@ -138,6 +138,7 @@ class KcpSocket::State : public std::enable_shared_from_this<State> {
 
     // For streams.
     Task<Result<std::size_t>> read(std::shared_ptr<Session> session, std::span<std::byte> into);
+    Task<Result<>> wait_readable(std::shared_ptr<Session> session);
     Task<Result<>> write(std::shared_ptr<Session> session, Bytes all);
     void close_stream(Session& session);
 
@@ -214,6 +215,8 @@ class KcpSocket::State::SessionStream final : public Stream {
             all.insert(all.end(), part.begin(), part.end());
         return state_->write(session_, std::move(all));
     }
+
+    Task<Result<>> wait_readable() override { return state_->wait_readable(session_); }
 
     void close() noexcept override { state_->close_stream(*session_); }
 
@@ -348,8 +351,11 @@ void KcpSocket::State::close_stream(Session& session) {
     if (session.ended || session.lingers_until) return;
     session.readable.notify();
     session.writable.notify();
-    session.lingers_until = context_.clock.now() + options_.linger;
+    const SteadyTime now = context_.clock.now();
+    session.lingers_until = now + options_.linger;
+    session.core.flush(now);
     pump(session);
+    if (options_.linger == Duration(0)) end(session, Ending::closed);
 }
 
 // --- deadlines
@@ -472,6 +478,16 @@ Task<Result<std::size_t>> KcpSocket::State::read(
             continue;
         }
         if (session->ended) co_return *session->ended;
+        const bool notified = co_await session->readable.wait();
+        if (!notified) co_return fail(errc::cancelled, {});
+    }
+}
+
+Task<Result<>> KcpSocket::State::wait_readable(std::shared_ptr<Session> session) {
+    while (true) {
+        const bool has_message = session->message_read < session->message.size();
+        const bool over = session->lingers_until || session->ended;
+        if (over || has_message || session->core.readable()) co_return Result<>();
         const bool notified = co_await session->readable.wait();
         if (!notified) co_return fail(errc::cancelled, {});
     }

@@ -23,7 +23,7 @@ struct KcpSocketOptions {
     std::size_t sessions_per_address_max = 4;
     /// A session without a datagram of its peer for so long ends.
     Duration idle_timeout = std::chrono::hours(1);
-    /// How long a closed stream goes on to deliver what was written.
+    /// How long a closed stream goes on to deliver what was written; 0: it is sent once.
     Duration linger = std::chrono::seconds(5);
     /// Datagrams that wait for the system; more are dropped, and go again as all lost ones do.
     std::size_t outgoing_max = 1024;
@@ -33,7 +33,8 @@ struct KcpSocketOptions {
 /// The socket accepts and dials; bare datagrams (hole punches) leave from the same port. Used on
 /// context.loop. spec/services-http.md section 6.2, spec/visor.md section 8.3.
 ///
-/// A `write` of at most 1376 bytes is one message; longer ones are cut. A `read_some` never gives
+/// A `write` of at most 1376 bytes is one message; longer ones are cut. Several writes may be under
+/// way at once, and their messages stay whole. A `read_some` never gives
 /// bytes of two messages. KCP has no end of a stream: a peer that went is noticed as
 /// errc::timed_out (idle, or no answer to 20 transmissions). `close` delivers what was written, for
 /// `linger`.

@@ -99,6 +99,7 @@ TEST_CASE("kcp socket: a message arrives as it was written") {
     REQUIRE(parties.world.run(parties.write(*near, "get_nonce")));
     auto far = parties.accept();
     CHECK(far->remote() == parties.near.node.at(1000));
+    REQUIRE(parties.world.run(far->wait_readable()));
     CHECK(parties.world.run(parties.read(*far)).value() == "get_nonce");
     REQUIRE(parties.world.run(parties.write(*far, "one")));
     REQUIRE(parties.world.run(parties.write(*far, "two")));

@@ -50,7 +50,10 @@ void append_member(std::string& out, std::string_view name, std::string_view tex
 }  // namespace
 
 std::string health_body(
-    std::string_view service_name, WallTime started_at, const DmsgHealth& dmsg
+    std::string_view service_name,
+    WallTime started_at,
+    const DmsgHealth& dmsg,
+    std::string_view udp_address
 ) {
     const BuildInfo build = build_info();
     std::string out = "{";
@@ -69,6 +72,10 @@ std::string health_body(
         for (std::size_t i = 0; i < dmsg.servers.size(); ++i)
             out += fmt::format(R"({}"{}")", i == 0 ? R"(,"dmsg_servers":[)" : ",", dmsg.servers[i]);
         if (!dmsg.servers.empty()) out += ']';
+    }
+    if (!udp_address.empty()) {
+        out += ',';
+        append_member(out, "udp_address", udp_address);
     }
     out += '}';
     return out;
@@ -167,16 +174,24 @@ Result<> HttpSurface::listen_dmsg(DmsgPresence& presence) {
     auto listener = presence.client().listen(presence.port());
     if (!listener) return listener.error().within("dmsg_port");
     dmsg_server_.serve(std::move(*listener));
-    const auto tell_health = [this, &presence] {
-        DmsgHealth dmsg{presence.address(), presence.client().servers()};
-        health_body_ = std::make_shared<const std::string>(
-            health_body(options_.service_name, started_at_, dmsg)
-        );
-    };
+    presence_ = &presence;
     tell_health();
-    presence.client().on_change(tell_health);
+    presence.client().on_change([this] { tell_health(); });
     host_.note("bound", "dmsg " + presence.address());
     return {};
+}
+
+void HttpSurface::set_udp_address(std::string address) {
+    udp_address_ = std::move(address);
+    tell_health();
+}
+
+void HttpSurface::tell_health() {
+    DmsgHealth dmsg;
+    if (presence_ != nullptr) dmsg = {presence_->address(), presence_->client().servers()};
+    health_body_ = std::make_shared<const std::string>(
+        health_body(options_.service_name, started_at_, dmsg, udp_address_)
+    );
 }
 
 net::Address HttpSurface::address() const {

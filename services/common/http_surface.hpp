@@ -55,6 +55,9 @@ class HttpSurface {
     /// from now on. `presence` lives until `stop` has returned.
     Result<> listen_dmsg(DmsgPresence& presence);
 
+    /// What /health tells as `udp_address`, for services with a UDP side.
+    void set_udp_address(std::string address);
+
     /// The bound address; what was asked for before `listen`.
     net::Address address() const;
     /// The bound address of the metrics listener, if there is one.
@@ -73,12 +76,16 @@ class HttpSurface {
     Task<http::Response> around(http::Request& request, const http::Handler& next);
     Task<http::Response> health(http::Request& request);
     Task<http::Response> metrics(http::Request& request);
+    void tell_health();
     Result<> serve(http::Server& server, std::string_view key, const net::Address& address);
 
     framework::ServiceHost& host_;
     net::Context context_;
     Options options_;
     WallTime started_at_;
+    /// Null before `listen_dmsg`.
+    DmsgPresence* presence_ = nullptr;
+    std::string udp_address_;
     std::shared_ptr<const std::string> health_body_;
     Gauge& ongoing_;
     bool serving_ = false;
@@ -99,7 +106,10 @@ struct DmsgHealth {
 
 /// The body of GET /health: members in the listed order, HTML characters escaped, no newline.
 std::string health_body(
-    std::string_view service_name, WallTime started_at, const DmsgHealth& dmsg = {}
+    std::string_view service_name,
+    WallTime started_at,
+    const DmsgHealth& dmsg = {},
+    std::string_view udp_address = {}
 );
 
 }  // namespace skywire::services
