@@ -64,13 +64,11 @@ std::size_t answer(Search& search, const Graph& graph, const std::string& body) 
 
 void measure(std::size_t visors, std::size_t transports, unsigned hops_min) {
     Graph graph;
-    const double begun = thread_seconds();
     const auto entries = random_transports(visors, transports);
     const double made = thread_seconds();
     for (const transport::Entry& entry : entries)
         graph.put(entry);
     const double built = thread_seconds() - made;
-    (void)begun;
 
     std::mt19937_64 random(2);
     std::vector<std::string> bodies;

@@ -3,7 +3,7 @@
 
 run.py BUILD_DIR [--runs N] [--seconds S] [--only GROUP,...]
 
-GROUP is process, loops, discovery, noise, mux or dmsg; all of them without --only. Each figure is the
+GROUP is process, loops, discovery, noise, routes, mux or dmsg; all of them without --only. Each figure is the
 median and the range of N runs (default 5) on this machine, with the load generator beside the server.
 CPU of a server is its own user and system time from /proc, divided by what it did: it hardly depends
 on what else the machine does. Where issue or design name a goal, it stands behind the figure.
@@ -37,7 +37,7 @@ SECONDS = option("--seconds", 4)
 BUILD = Path(sys.argv[1] if len(sys.argv) > 1 and not sys.argv[1].startswith("-")
              else ROOT / "build" / "release").resolve()
 SKYWIRE = BUILD / "skywire"
-ONLY = option("--only", "process,loops,discovery,noise,mux,dmsg").split(",")
+ONLY = option("--only", "process,loops,discovery,noise,routes,mux,dmsg").split(",")
 IDLE_SECONDS = 12
 GIGABYTES = 4
 DMSG = ("dmsg-discovery", "dmsg-server")
@@ -181,6 +181,26 @@ def loops():
     show("Event loops", runs)
 
 
+def printed(program):
+    """The figures that a program prints as lines of name, value, unit."""
+    lines = subprocess.run([BUILD / program], check=True, capture_output=True,
+                           text=True).stdout.splitlines()
+    return {name: float(value) for name, value, _ in (line.split() for line in lines)}
+
+
+def routes():
+    """A visor's question to the route-finder, forward and back, from body to body."""
+    names = {"answer_200_600_min1_mean": "200 visors, 600 transports, us",
+             "answer_200_600_min1_worst": "  costliest pair, us",
+             "answer_200_600_min4_mean": "  at least 4 hops, us",
+             "answer_5000_50000_min1_mean": "5,000 visors, 50,000 transports, us"}
+    runs = []
+    for _ in range(RUNS):
+        figures = printed("bench_route_finder")
+        runs.append({title: figures[name] for name, title in names.items()})
+    show("Route-finder, CPU of one answer", runs, {names["answer_200_600_min1_mean"]: "<= 100"})
+
+
 def noise():
     """Handshakes of both sides in one thread; seal and open of stream data."""
     names = {"handshake_xk": "handshake XK, both sides, us", "handshake_kk": "handshake KK, us",
@@ -188,9 +208,7 @@ def noise():
              "open_4070": "open a full frame, GB/s"}
     runs = []
     for _ in range(RUNS):
-        lines = subprocess.run([BUILD / "bench_noise"], check=True, capture_output=True,
-                               text=True).stdout.splitlines()
-        figures = {name: float(value) for name, value, _ in (line.split() for line in lines)}
+        figures = printed("bench_noise")
         runs.append({title: figures[name] for name, title in names.items()})
     show("Noise, CPU of one thread", runs,
          {names["handshake_xk"]: "<= 400", names["handshake_kk"]: "<= 400"})
@@ -282,7 +300,7 @@ def main():
     print(f"{os.cpu_count()} x {model.group(1) if model else platform.machine()}, "
           f"{platform.release()}, commit {commit}, {time.strftime('%Y-%m-%d', time.gmtime())}")
     print(f"median and range of {RUNS} runs")
-    for group in (lifecycle, loops, noise, mux, dmsg):
+    for group in (lifecycle, loops, noise, routes, mux, dmsg):
         if {"lifecycle": "process"}.get(group.__name__, group.__name__) in ONLY:
             group()
     if "discovery" in ONLY:

@@ -17,11 +17,18 @@ TEST_CASE("cli: svc run --list and svc list print the types, sorted") {
     CHECK(
         run.out ==
         "registered service types:\n"
+        "  address-resolver\n"
+        "  config-bootstrapper\n"
         "  dmsg-discovery\n"
         "  dmsg-server\n"
         "  noop\n"
+        "  route-finder\n"
+        "  service-discovery\n"
+        "  setup-node\n"
         "  stun-server\n"
         "  test-service\n"
+        "  transport-discovery\n"
+        "  transport-setup\n"
     );
     CHECK(run_line({"svc", "list"}).out == run.out);
 }
@@ -59,6 +66,20 @@ TEST_CASE("cli: every command has help, with its options") {
           {"svc", "default"},
           {"svc", "schema"},
           {"svc", "reference"},
+          {"svc", "conf"},
+          {"svc", "env"},
+          {"svc", "health"},
+          {"cli", "tp", "tree"},
+          {"cli", "tp", "key"},
+          {"cli", "tp", "id"},
+          {"cli", "route", "find"},
+          {"cli", "sd"},
+          {"cli", "ar", "resolve"},
+          {"cli", "ar", "list"},
+          {"cli", "dmsgd", "clients"},
+          {"cli", "dmsgd", "visors"},
+          {"cli", "dmsgd", "servers"},
+          {"cli", "dmsgd", "entry"},
           {"keys", "gen"},
           {"keys", "show"},
           {"completion"},

@@ -19,6 +19,11 @@ namespace {
 const std::map<std::string, std::string, std::less<>>& groups() {
     static const std::map<std::string, std::string, std::less<>> kGroups{
         {"svc", "Run a deployment, check its file, look at it and steer it"},
+        {"cli", "Ask the services of a deployment"},
+        {"tp", "Ask a transport-discovery"},
+        {"route", "Ask a route-finder"},
+        {"ar", "Ask an address-resolver"},
+        {"dmsgd", "Ask a dmsg-discovery, as it lists"},
         {"dmsg", "Reach keys over dmsg, look at its discovery, try its servers"},
         {"disc", "Ask a dmsg-discovery"},
         {"server", "Run a dmsg-server by itself"},
@@ -239,6 +244,20 @@ Commands all_commands() {
     commands.push_back(make_svc_default());
     commands.push_back(make_svc_schema());
     commands.push_back(make_svc_reference());
+    commands.push_back(make_svc_conf());
+    commands.push_back(make_svc_env());
+    commands.push_back(make_svc_health());
+    commands.push_back(make_cli_tp_tree());
+    commands.push_back(make_cli_tp_key());
+    commands.push_back(make_cli_tp_id());
+    commands.push_back(make_cli_route_find());
+    commands.push_back(make_cli_sd());
+    commands.push_back(make_cli_ar_resolve());
+    commands.push_back(make_cli_ar_list());
+    commands.push_back(make_cli_dmsgd_clients());
+    commands.push_back(make_cli_dmsgd_visors());
+    commands.push_back(make_cli_dmsgd_servers());
+    commands.push_back(make_cli_dmsgd_entry());
     commands.push_back(make_dmsg_disc_entry());
     commands.push_back(make_dmsg_disc_servers());
     commands.push_back(make_dmsg_curl());

@@ -40,6 +40,9 @@ TEST_CASE("completion: bash offers commands, options and values where they belon
     CHECK(complete(folder, "skywire svc graph --format d", 4) == "dot\n");
     CHECK(complete(folder, "skywire keys ''", 2) == "gen\nshow\n--help\n");
     CHECK(complete(folder, "skywire svc log-level dmsgd de", 4) == "debug\n");
+    CHECK(complete(folder, "skywire cli sd v", 3) == "vpn\nvisor\n");
+    CHECK(complete(folder, "skywire cli ar r", 3) == "resolve\n");
+    CHECK(complete(folder, "skywire svc env --keys n", 4) == "new\n");
 }
 
 TEST_CASE("completion: scripts name every command; an unknown shell is refused") {
