@@ -62,9 +62,11 @@ template <class Header>
 void run_messages(ByteSpan bytes) {
     rpc::Incoming<Header> incoming;
     while (true) {
-        const auto message = incoming.next(bytes);
-        if (!message || !*message) return;
-        const gob::Value& body = (**message).body;
+        const auto next = incoming.next(bytes);
+        if (!next) return;
+        const auto& message = *next;
+        if (!message) return;
+        const gob::Value& body = message->body;
         BidirectionalRoute route;
         if (gob::read(body, route)) run_route(route);
         read_as<RouteIds>(body);

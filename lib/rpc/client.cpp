@@ -44,11 +44,12 @@ class Client::Impl {
     }
 
     Task<> close() {
-        if (!trouble_) trouble_ = fail(skywire::errc::closed, "the stream is closed");
+        const Error closed = fail(skywire::errc::closed, "the stream is closed");
+        if (!trouble_) trouble_ = closed;
         stream_->close();
         Clock& clock = context_.clock;
         co_await scope_.close(clock, clock.now(), SteadyTime::max());
-        end_all();
+        end_all(closed);
     }
 
  private:
@@ -92,21 +93,21 @@ class Client::Impl {
     }
 
     static Task<Result<>> answered(std::shared_ptr<Pending> pending) {
-        while (!pending->outcome) {
+        while (true) {
+            if (const auto& outcome = pending->outcome; outcome) co_return *outcome;
             const bool awake = co_await pending->done.wait();
             if (!awake) co_return fail(skywire::errc::cancelled, {});
         }
-        co_return *pending->outcome;
     }
 
     Task<> read_answers() {
         co_await asio::this_coro::throw_if_cancelled(false);
         while (true) {
             ByteSpan input = inbox_.bytes();
-            const auto message = incoming_.next(input);
-            if (!message) co_return break_off(message.error());
-            if (*message) {
-                const auto taken = deliver((**message).header, (**message).body);
+            const auto next = incoming_.next(input);
+            if (!next) co_return break_off(next.error());
+            if (const auto& message = *next; message) {
+                const auto taken = deliver(message->header, message->body);
                 inbox_.keep(input);
                 if (!taken) co_return break_off(taken.error());
                 continue;
@@ -138,13 +139,13 @@ class Client::Impl {
     void break_off(const Error& why) {
         if (!trouble_) trouble_ = why;
         stream_->close();
-        end_all();
+        end_all(why);
         written_.notify();
     }
 
-    void end_all() {
+    void end_all(const Error& why) {
         for (const auto& [seq, pending] : pending_) {
-            if (!pending->outcome) pending->outcome = *trouble_;
+            if (!pending->outcome) pending->outcome = why;
             pending->done.notify();
         }
     }

@@ -127,18 +127,20 @@ void Outgoing::define(Bytes& out, const Types& types, gob::TypeId id) {
 template <class Header>
 Result<std::optional<typename Incoming<Header>::Message>> Incoming<Header>::next(ByteSpan& input) {
     if (!header_) {
-        const auto value = decoder_.next(input);
-        if (!value) return value.error();
-        if (!*value) return std::optional<Message>();
+        const auto taken = decoder_.next(input);
+        if (!taken) return taken.error();
+        const std::optional<gob::Value>& value = *taken;
+        if (!value) return std::optional<Message>();
         Header header;
-        if (const auto read = gob::read(**value, header); !read) return read.error();
+        if (const auto read = gob::read(*value, header); !read) return read.error();
         if (header.method.size() > kMethodBytesMax) return Error(errc::name_too_long);
         header_ = std::move(header);
     }
-    const auto value = decoder_.next(input);
-    if (!value) return value.error();
-    if (!*value) return std::optional<Message>();
-    std::optional<Message> message(Message{std::move(*header_), **value});
+    const auto taken = decoder_.next(input);
+    if (!taken) return taken.error();
+    const std::optional<gob::Value>& value = *taken;
+    if (!value) return std::optional<Message>();
+    std::optional<Message> message(Message{std::move(*header_), *value});
     header_.reset();
     return message;
 }

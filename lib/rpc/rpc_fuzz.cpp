@@ -27,16 +27,17 @@ struct Outcome {
 template <class Header>
 bool drain(rpc::Incoming<Header>& incoming, ByteSpan& input, Outcome& outcome) {
     while (true) {
-        const auto message = incoming.next(input);
-        if (!message) {
-            outcome.error = message.error().code();
+        const auto next = incoming.next(input);
+        if (!next) {
+            outcome.error = next.error().code();
             return false;
         }
-        if (!*message) return true;
-        check((**message).header.method.size() <= rpc::kMethodBytesMax);
-        outcome.methods.push_back((**message).header.method);
+        const auto& message = *next;
+        if (!message) return true;
+        check(message->header.method.size() <= rpc::kMethodBytesMax);
+        outcome.methods.push_back(message->header.method);
         std::uint64_t number = 0;
-        (void)gob::read((**message).body, number).has_value();
+        (void)gob::read(message->body, number).has_value();
     }
 }
 

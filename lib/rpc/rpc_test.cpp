@@ -79,6 +79,7 @@ struct Rig {
             }
         }
         Reply reply = reply_of(n);
+        reply.delivered = [this] { ++delivered; };
         reply.undelivered = [this] { ++undelivered; };
         co_return reply;
     }
@@ -122,6 +123,7 @@ struct Rig {
     std::uint64_t opened = 0;
     int waiting = 0;
     int cancelled = 0;
+    int delivered = 0;
     int undelivered = 0;
     Methods methods;
     std::optional<Server> server;
@@ -225,6 +227,26 @@ TEST_CASE("rpc: a caller that goes away cancels what it has asked for") {
     CHECK(rig.cancelled == 1);
     CHECK(rig.server->connections() == 0);
     CHECK(rig.server->calls_under_way() == 0);
+}
+
+TEST_CASE("rpc: a method is told whether its reply was written") {
+    Rig rig;
+    Client& client = rig.client();
+    auto call = rig.call(client, "Test.Wait", 1);
+    rig.open(1);
+    CHECK(call.result());
+    CHECK(rig.delivered == 1);
+    // The caller goes away while the method ends.
+    auto near = rig.stream();
+    Outgoing outgoing;
+    const Bytes bytes = call_bytes(outgoing, "Test.Wait", 0, 2);
+    REQUIRE(rig.loop.run(near->write(bytes)));
+    rig.loop.settle();
+    near->close();
+    rig.open(2);
+    CHECK(rig.delivered == 1);
+    CHECK(rig.undelivered + rig.cancelled == 1);
+    CHECK(rig.server->connections() == 1);
 }
 
 TEST_CASE("rpc: calls beyond the limits are refused, on both sides") {

@@ -102,22 +102,22 @@ class Connection {
     Task<> read_calls() {
         while (true) {
             ByteSpan input = inbox_.bytes();
-            auto message = incoming_.next(input);
-            if (!message) co_return refuse_bytes(message.error());
-            if (!*message) {
+            const auto next = incoming_.next(input);
+            if (!next) co_return refuse_bytes(next.error());
+            const std::optional<Incoming<Request>::Message>& message = *next;
+            if (!message) {
                 inbox_.keep(input);
                 const Read read = co_await read_more();
                 if (read == Read::ended) co_return;
                 continue;
             }
             // The argument is a view of the inbox: read before anything waits.
-            auto refusal = begin((**message).header, (**message).body);
+            auto refusal = begin(message->header, message->body);
             inbox_.keep(input);
             if (!refusal) co_return refuse_bytes(refusal.error());
             if (refusal->empty()) continue;
             // Answered before the next one is read: who floods, waits for itself.
-            Response response{std::move((**message).header.method), (**message).header.seq, {}};
-            response.error = std::move(*refusal);
+            Response response{message->header.method, message->header.seq, std::move(*refusal)};
             const bool answered = co_await answer(std::move(response), body_of(Nothing()));
             if (!answered) co_return;
         }

@@ -54,13 +54,14 @@ Seen<Header> read_in_steps(ByteSpan bytes, std::size_t step) {
         held.insert(held.end(), piece.begin(), piece.end());
         ByteSpan input = held;
         while (true) {
-            const auto message = incoming.next(input);
-            if (!message) {
-                seen.error = message.error().code();
+            const auto next = incoming.next(input);
+            if (!next) {
+                seen.error = next.error().code();
                 return seen;
             }
-            if (!*message) break;
-            seen.headers.push_back((**message).header);
+            const auto& message = *next;
+            if (!message) break;
+            seen.headers.push_back(message->header);
         }
         held = Bytes(input.begin(), input.end());
     }

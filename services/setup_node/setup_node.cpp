@@ -73,11 +73,13 @@ class SetupNode::Slot {
     crypto::PublicKey caller_;
 };
 
-SetupNode::SetupNode(const net::Context& context, Dial dial, Listing* listing, Options options)
+SetupNode::SetupNode(
+    const net::Context& context, Dial dial, Listing* listing, const Options& options
+)
     : context_(context),
       dial_(std::move(dial)),
       listing_(listing),
-      options_(std::move(options)),
+      options_(options),
       stats_(context_.metrics, context_.clock),
       active_(context_.metrics.gauge("setup_node_active", "Routes being set up or unwound.")),
       breakers_(options_.breakers),

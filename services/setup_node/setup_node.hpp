@@ -34,7 +34,7 @@ struct Options {
 class SetupNode {
  public:
     /// `listing` may be null; all of them outlive it.
-    SetupNode(const net::Context& context, Dial dial, Listing* listing, Options options);
+    SetupNode(const net::Context& context, Dial dial, Listing* listing, const Options& options);
     ~SetupNode();
     SetupNode(const SetupNode&) = delete;
     SetupNode& operator=(const SetupNode&) = delete;

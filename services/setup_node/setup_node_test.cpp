@@ -213,6 +213,23 @@ TEST_CASE("setup-node: a caller that leaves: the far end is not told, and the re
     CHECK(world.visor("b").calls == std::vector<std::string>{"reserve 2"});
 }
 
+TEST_CASE("setup-node: a caller that leaves while the far end is told: all of it is deleted") {
+    World world;
+    for (const auto& [name, visor] : world.visors)
+        visor->of_2026();
+    Visor& b = world.visor("b");
+    b.hangs.insert(router::kAddEdgeRules);
+    rpc::Client& a = world.caller("a");
+    auto asked = world.ask(a, World::route({"a", "c", "b"}));
+    REQUIRE(world.rig.world.run_until([&] { return b.edge.has_value(); }, 10s));
+    CHECK(world.rules_everywhere() == 4);
+    world.rig.world.run(a.close());
+    REQUIRE(world.rig.world.run_until([&] { return world.rules_everywhere() == 0; }, 20s));
+    CHECK(world.requests("context_canceled") == 1);
+    world.wait_idle();
+    CHECK(world.unwound("deleted") == 2);
+}
+
 TEST_CASE("setup-node: stopped in the middle of a set-up") {
     World world;
     for (const auto& [name, visor] : world.visors)

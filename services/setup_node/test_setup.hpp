@@ -154,7 +154,7 @@ class TestListing final : public Listing {
 /// A dmsg server, a setup-node, and visors a, b and c.
 class World {
  public:
-    explicit World(Options options = {}) : options_(std::move(options)) {
+    explicit World(const Options& options = {}) : options_(options) {
         rig.start_server("server");
         rig.wait_registered("server");
         for (const char* name : {"a", "b", "c"})
