@@ -50,6 +50,26 @@ KEYS = {
         "85789cd7efcdf35340c8f4cb3e15bccdff57efda49af5bcdddaae57374d25ab8",
         "02a5993cb6792eb18908cb7c6c9c742ef5fbe3dcfcce2862bbc4615a5f35cbed46",
     ),
+    "rf": (
+        "640905f9fd60d6bf1ee88519f61035765d65319d9f3bac6c5f2fc14ea5cf15ca",
+        "02b88fe426b2f6f83f19b151c427c155aae186d734cbd45f12b57ddbd237b49278",
+    ),
+    "sd": (
+        "ccc3ae9993ed03bed80b1f9feb747d7c6ca3342a65c3923191b7527c2c00ef0f",
+        "026f96adae04285f8b35eeba23b9aa2be3470ea4bb005118f4e64006afdeea85a7",
+    ),
+    "ar": (
+        "1fa0a7b80438b8d31655b5c69efd57bcf931ac828438ff2925ab36e4abcc426a",
+        "02252c40a1ac021dcf6d93f1aae38023e8fd20bb0d35b7d07cba9435a7cb7ef34f",
+    ),
+    "sn": (
+        "8535d62ea3d19c8ce09e77ffe0f173c733e1798b23c84d9b72d2a70888c90a3b",
+        "02603d53d49b6575a0b8cee05b70dd23c86e42cd6cba99af769d61a6196ea2bcb1",
+    ),
+    "tps": (
+        "40de503bd8dff2921ae2b070cc3104e5e700c84b481064f877ab0877f9320ace",
+        "0277dda8a284d43b4d5ee2a4152771e76131e9437c47be5d8e835aafe02c45a9ae",
+    ),
 }
 
 
@@ -225,6 +245,42 @@ def stun(name="stun", **keys):
         if key not in keys:
             keys[key] = free_port(keys["primary_ip"], also=[keys["secondary_ip"]])
     return block("stun-server", name, **keys)
+
+
+def keyed(type_name, name, at, **keys):
+    """A service with the key of its name and its store in memory, on dmsg through the discovery at
+    this address; redis=... or testing=False say otherwise."""
+    keys.setdefault("secret_key", KEYS[name][0])
+    keys.setdefault("dmsg", {"discovery": f"http://{at}", "sessions_count": 1})
+    if type_name != "setup-node":
+        keys.setdefault("addr", free_address())
+    if type_name not in ("setup-node", "transport-setup"):
+        keys.setdefault("mode", "dual")
+        keys.setdefault("testing", True)
+    return block(type_name, name, **keys)
+
+
+def nine(**changes):
+    """The nine services, each with what `changes` says for its name: nine(tpd={...})."""
+
+    def more(name, **keys):
+        return {**keys, **changes.get(name, {})}
+
+    blocks = dmsg_network(discovery_keys=more("dmsgd"), server_keys=more("dmsgs"))
+    at = blocks[0]["addr"]
+    tpd = keyed("transport-discovery", "tpd", at, **more("tpd"))
+    lists = f"http://{tpd['addr']}"
+    udp = free_address()
+    return [
+        *blocks,
+        tpd,
+        keyed("service-discovery", "sd", at, **more("sd")),
+        keyed("address-resolver", "ar", at, **more("ar", addr=udp, udp_addr=udp, public_udp_addr=udp)),
+        keyed("route-finder", "rf", at, **more("rf", transport_discovery=lists)),
+        keyed("setup-node", "sn", at, **more("sn", transport_discovery=lists)),
+        keyed("transport-setup", "tps", at, **more("tps")),
+        stun(**more("stun")),
+    ]
 
 
 def tester(name, **keys):
