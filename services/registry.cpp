@@ -9,6 +9,7 @@
 #include "services/service_discovery/service.hpp"
 #include "services/setup_node/service.hpp"
 #include "services/stun_server/service.hpp"
+#include "services/transport_discovery/service.hpp"
 #include "services/transport_setup/service.hpp"
 
 namespace skywire::services {
@@ -26,6 +27,7 @@ framework::ServiceRegistry all_service_types() {
     registry.add(service_discovery_type());
     registry.add(setup_node_type(transports));
     registry.add(stun_server_type());
+    registry.add(transport_discovery_type(transports));
     registry.add(transport_setup_type());
     return registry;
 }
