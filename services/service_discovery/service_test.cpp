@@ -3,8 +3,12 @@
 #include "services/service_discovery/service.hpp"
 
 #include "base/test.hpp"
+#include "dmsg/discovery_client.hpp"
 #include "framework/harness/harness.hpp"
 #include "http/signed_request.hpp"
+#include "services/common/dmsg_presence.hpp"
+#include "services/dmsg_discovery/service.hpp"
+#include "services/dmsg_server/service.hpp"
 #include "services/service_discovery/test_service_discovery.hpp"
 #include "store/redis_server.hpp"
 
@@ -63,7 +67,130 @@ std::string problems_of(const std::string& members) {
     return all;
 }
 
+/// A discovery in which an entry outlives its client, as after a kill -9.
+class KeepingDiscovery final : public dmsg::DiscoveryClient {
+ public:
+    KeepingDiscovery(const net::Context& context, std::string_view url)
+        : http_(context), below_(dmsg::make_http_discovery(context, http_, url).value()) {}
+
+    Task<Result<dmsg::Entry>> entry(crypto::PublicKey key) override { return below_->entry(key); }
+    Task<Result<std::vector<dmsg::Entry>>> available_servers() override {
+        return below_->available_servers();
+    }
+    Task<Result<std::vector<dmsg::Entry>>> all_servers() override { return below_->all_servers(); }
+    Task<Result<>> post(dmsg::Entry entry) override { return below_->post(std::move(entry)); }
+    Task<Result<>> erase(dmsg::Entry) override { co_return Result<>(); }
+
+ private:
+    http::Client http_;
+    std::unique_ptr<dmsg::DiscoveryClient> below_;
+};
+
+/// A visor that registers once, over dmsg, as those of 2024 do, and answers on its control port.
+class Visor final : public framework::Service {
+ public:
+    Task<Result<>> start(framework::ServiceHost& host) override {
+        const net::Context& context = host.context();
+        presence_ = std::make_unique<services::DmsgPresence>(
+            host,
+            services::DmsgConfig(kVisor),
+            std::make_unique<KeepingDiscovery>(context, "http://127.0.0.1:9090")
+        );
+        presence_->start();
+        const auto ready = co_await presence_->client().wait_ready();
+        if (!ready) co_return ready.error();
+        net::Context over_dmsg(
+            context.loop,
+            context.clock,
+            context.random,
+            presence_->network(),
+            context.workers,
+            context.metrics,
+            context.faults,
+            context.logger
+        );
+        http::Client client(over_dmsg);
+        Result<> registered = co_await register_once(client);
+        client.close();
+        co_return registered;
+    }
+    Task<> drain(SteadyTime) override { co_return; }
+    Task<std::vector<std::string>> stop(SteadyTime deadline) override {
+        std::vector<std::string> late;
+        if (presence_) late = co_await presence_->stop(deadline);
+        co_return late;
+    }
+    framework::HealthReport health() override { return {}; }
+
+ private:
+    static Task<Result<>> register_once(http::Client& client) {
+        http::ClientRequest request;
+        request.method = http::Method::post;
+        request.address = net::Address::tcp(keys_of("sd").public_key.to_text(), 80);
+        request.target = "/api/services";
+        request.body = TestService::body_of(kVisor, "vpn", "");
+        const auto answer = co_await client.send(std::move(request));
+        if (!answer) co_return answer.error();
+        if (answer->status != 200)
+            co_return fail(errc::forbidden, std::string(answer->body_view()));
+        co_return Result<>();
+    }
+
+    std::unique_ptr<services::DmsgPresence> presence_;
+};
+
+framework::ServiceType visor_type() {
+    framework::ServiceType type;
+    type.name = "visor";
+    type.summary = "a visor of a test";
+    type.facts = [](const framework::Block&) { return framework::BlockFacts(); };
+    type.make = [](const framework::Block&) -> Result<std::unique_ptr<framework::Service>> {
+        return std::make_unique<Visor>();
+    };
+    return type;
+}
+
+/// A dmsg network of one server, a service-discovery on it, and a visor that comes last.
+std::string dmsg_file() {
+    return R"({"services":[)"
+           R"({"type":"dmsg-discovery","name":"dmsgd","addr":"127.0.0.1:9090","testing":true},)"
+           R"({"type":"dmsg-server","name":"dmsgs","local_address":"127.0.0.1:8081",)"
+           R"("public_address":"127.0.0.1:8081","health_endpoint_address":"127.0.0.1:8082",)"
+           R"("discovery":"http://127.0.0.1:9090","secret_key":")" +
+           keys_of("server").secret_key.reveal_text() + R"("},)" +
+           block(
+               "sd",
+               kAddress,
+               R"(,"testing":true,"dmsg":{"discovery":"http://127.0.0.1:9090"},"secret_key":")" +
+                   keys_of("sd").secret_key.reveal_text() + "\""
+           ) +
+           R"(,{"type":"visor","name":"visor","depends_on":["sd"]}]})";
+}
+
 }  // namespace
+
+TEST_CASE(
+    "service-discovery: a visor registers over dmsg, lives while it answers, and is found gone"
+) {
+    framework::ServiceRegistry types = registry();
+    types.add(services::dmsg_discovery_type());
+    types.add(services::dmsg_server_type());
+    types.add(visor_type());
+    Harness harness(std::move(types), dmsg_file());
+    REQUIRE(harness.boot());
+    CHECK(lists(harness, kAddress, kVisor));
+    for (int i = 0; i < 20; ++i) {
+        harness.advance(1min);
+        CHECK(lists(harness, kAddress, kVisor));
+    }
+    REQUIRE(harness.command("visor", framework::Command::stop));
+    harness.advance(4min);
+    CHECK(lists(harness, kAddress, kVisor));
+    harness.advance_until(
+        "the visor is found gone", [&] { return !lists(harness, kAddress, kVisor); }, 5s, 6min
+    );
+    CHECK(harness.stop() == 0);
+}
 
 TEST_CASE("service-discovery: serves, counts and stops") {
     Harness harness(registry(), file(R"(,"testing":true,"metrics_addr":"127.0.0.1:9198")"));
