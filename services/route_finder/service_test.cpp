@@ -4,10 +4,12 @@
 
 #include "base/test.hpp"
 #include "framework/harness/harness.hpp"
+#include "http/signed_request.hpp"
 #include "net/test_loop.hpp"
 #include "services/dmsg_discovery/service.hpp"
 #include "services/dmsg_server/service.hpp"
 #include "services/route_finder/test_graphs.hpp"
+#include "services/transport_discovery/service.hpp"
 #include "store/redis.hpp"
 #include "store/redis_server.hpp"
 
@@ -19,11 +21,14 @@ using harness::Harness;
 
 constexpr const char* kAddress = "127.0.0.1:9092";
 
-framework::ServiceRegistry registry(std::shared_ptr<transport::TransportView> view = nullptr) {
+framework::ServiceRegistry registry(
+    std::shared_ptr<transport::TransportView> view = std::make_shared<transport::TransportView>()
+) {
     framework::ServiceRegistry made;
     made.add(services::dmsg_discovery_type());
     made.add(services::dmsg_server_type());
-    made.add(services::route_finder_type(std::move(view)));
+    made.add(services::route_finder_type(view));
+    made.add(services::transport_discovery_type(std::move(view)));
     return made;
 }
 
@@ -68,6 +73,73 @@ TEST_CASE("route-finder: follows a transport-discovery of the same process") {
         return harness.post(kAddress, "/routes", question(1, 4)).status == 404;
     });
     harness.wait_state("rf", State::ready);
+    CHECK(harness.stop() == 0);
+}
+
+namespace {
+
+constexpr const char* kTransports = "127.0.0.1:9091";
+
+/// A signed request of the first recorded visor.
+unsigned as_visor(
+    Harness& harness, http::Method method, const std::string& target, const std::string& body
+) {
+    const auto keys = crypto::deterministic_key_pair("skywire-services-vector-visor1");
+    const std::string nonces = "/security/nonces/" + keys.public_key.to_text();
+    const auto nonce = parse_json(harness.get(kTransports, nonces).body).value();
+    http::Fields fields;
+    http::sign_request(fields, keys, body, nonce.at("next_nonce").to_number<std::uint64_t>());
+    return harness.send(method, kTransports, target, body, std::move(fields)).get().status;
+}
+
+/// A transport-discovery, and a route-finder that is told of it in this way.
+std::string with_discovery(const std::string& members) {
+    return R"({"services":[{"type":"transport-discovery","name":"tpd","addr":"127.0.0.1:9091",)"
+           R"("testing":true},)" +
+           block(members) + "]}";
+}
+
+/// Registered, and gone again: D06 of spec/e2e.md section 8.2 with one hop.
+void follows(Harness& harness) {
+    const transport::Entry entry = joins(1, 2);
+    CHECK(harness.post(kAddress, "/routes", question(1, 2)).status == 404);
+    const std::string list = "[" + transport::to_json(entry) + "]";
+    REQUIRE(as_visor(harness, http::Method::post, "/v3/transports/", list) == 201);
+    harness.advance_until("the route is there", [&] {
+        return harness.post(kAddress, "/routes", question(2, 1)).status == 200;
+    });
+    const std::string target = "/transports/id:" + entry.id.to_text();
+    REQUIRE(as_visor(harness, http::Method::delete_, target, "") == 200);
+    harness.advance_until("the route is gone", [&] {
+        return harness.post(kAddress, "/routes", question(2, 1)).status == 404;
+    });
+}
+
+}  // namespace
+
+TEST_CASE("route-finder: knows what the transport-discovery beside it knows") {
+    Harness harness(registry(), with_discovery(""));
+    REQUIRE(harness.boot());
+    CHECK(harness.before("tpd milestone http", "rf starting"));
+    CHECK(harness.logged("the transport-discovery of this process"));
+    follows(harness);
+    // It follows the discovery through a restart.
+    REQUIRE(harness.command("tpd", framework::Command::restart));
+    harness.settle();
+    follows(harness);
+    CHECK(harness.stop() == 0);
+}
+
+TEST_CASE("route-finder: knows what a transport-discovery lists at its URL") {
+    // Two views: as if in two processes.
+    framework::ServiceRegistry types;
+    types.add(services::dmsg_server_type());
+    types.add(services::route_finder_type(std::make_shared<transport::TransportView>()));
+    types.add(services::transport_discovery_type(std::make_shared<transport::TransportView>()));
+    Harness harness(types, with_discovery(R"(,"transport_discovery":"http://127.0.0.1:9091")"));
+    REQUIRE(harness.boot());
+    CHECK(harness.logged("http://127.0.0.1:9091"));
+    follows(harness);
     CHECK(harness.stop() == 0);
 }
 
