@@ -8,6 +8,12 @@
 #include <fmt/format.h>
 
 namespace skywire::setup_node {
+namespace {
+
+/// 255 ids are 1.3 kB.
+constexpr std::size_t kMessageMax = 16 * 1024;
+
+}  // namespace
 
 struct RouteSetup::Visor {
     crypto::PublicKey key;
@@ -119,13 +125,15 @@ Task<std::optional<RouteSetup::Failure>> RouteSetup::reserve(Visor& visor) {
     co_return std::nullopt;
 }
 
-Task<std::optional<RouteSetup::Failure>> RouteSetup::look_up(Visor& visor) {
+Task<std::optional<RouteSetup::Failure>> RouteSetup::look_up(Visor&) {
     const router::Hop hop = route_.reverse.front();
     const auto listed = co_await listing_->lists(hop, deadline_);
+    // Not held against the visor, which has no part in it.
     if (!listed) {
-        co_return failure(
-            Reason::unknown, visor, listed.error(), "cannot tell whether the transport is there"
-        );
+        co_return Failure{
+            Reason::unknown,
+            "cannot tell whether the transport is there: " + listed.error().message()
+        };
     }
     if (*listed) co_return std::nullopt;
     co_return Failure{
@@ -170,7 +178,9 @@ Task<Result<>> RouteSetup::connect(Visor& visor, SteadyTime deadline) {
     );
     if (!stream) co_return stream.error();
     if (visor.client) co_await visor.client->close();
-    visor.client = std::make_unique<rpc::Client>(context_, std::move(*stream));
+    rpc::Client::Options options;
+    options.limits.message_bytes = kMessageMax;
+    visor.client = std::make_unique<rpc::Client>(context_, std::move(*stream), options);
     co_return Result<>();
 }
 

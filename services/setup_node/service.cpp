@@ -87,6 +87,13 @@ struct Running {
         if (ready) host.reached(kDmsg);
     }
 
+    /// There is no other way to it.
+    Check check_dmsg() const {
+        Check check = presence.check();
+        if (check.status != Check::Status::pass) check.status = Check::Status::fail;
+        return check;
+    }
+
     Check check_listing() const {
         if (!listing) {
             return {
@@ -158,7 +165,7 @@ class SetupNodeService final : public framework::Service {
     framework::HealthReport health() override {
         framework::HealthReport report;
         if (!running_) return report;
-        report.checks.push_back(running_->presence.check());
+        report.checks.push_back(running_->check_dmsg());
         report.checks.push_back(running_->check_listing());
         return report;
     }

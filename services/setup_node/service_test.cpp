@@ -179,12 +179,16 @@ TEST_CASE("setup-node: is found by its entry, and tells of itself over dmsg") {
     CHECK(harness.before("sn stopped", "dmsgs stopping"));
 }
 
-TEST_CASE("setup-node: starts without a server, and is there once it is") {
-    Harness::Options options;
-    options.only = {"dmsgd", "sn"};
-    Harness harness(registry(), file(), options);
+TEST_CASE("setup-node: starts without a server, and says what is missing") {
+    const std::string alone =
+        R"({"services":[{"type":"dmsg-discovery","name":"dmsgd","addr":"127.0.0.1:9090",)"
+        R"("testing":true},)" +
+        block(R"(,"dmsg":{"discovery":"http://127.0.0.1:9090"})") + "]}";
+    Harness harness(registry(), alone);
     REQUIRE(harness.start());
-    harness.advance(10s);
+    harness.wait_state("sn", framework::State::degraded);
+    CHECK(harness.service("sn").root_cause.find("dmsg") != std::string::npos);
+    CHECK(harness.count("sn milestone dmsg") == 0);
     CHECK(harness.stop() == 0);
 }
 

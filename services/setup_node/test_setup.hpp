@@ -154,7 +154,8 @@ class TestListing final : public Listing {
 /// A dmsg server, a setup-node, and visors a, b and c.
 class World {
  public:
-    explicit World(const Options& options = {}) : options_(options) {
+    explicit World(const Options& options = {}, std::uint64_t seed = 1)
+        : rig(seed), options_(options) {
         rig.start_server("server");
         rig.wait_registered("server");
         for (const char* name : {"a", "b", "c"})
