@@ -5,6 +5,7 @@
 #include <cctype>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace skywire::service_discovery {
@@ -82,7 +83,9 @@ Task<Response> around(Request& request, const http::Handler& next) {
     const bool cross_origin = !request.fields.get("Origin").value_or("").empty() &&
                               contains(kMethods, http::method_name(request.method));
     Response response = co_await next(request);
-    response.fields.set("Vary", "Origin");
+    std::string vary = "Origin";
+    if (const auto more = response.fields.get("Vary")) vary += ", " + std::string(*more);
+    response.fields.set("Vary", std::move(vary));
     if (response.status == 405) response.fields.remove("Allow");
     if (cross_origin) {
         response.fields.set("Access-Control-Allow-Origin", "*");

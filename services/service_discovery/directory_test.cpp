@@ -250,4 +250,27 @@ TEST_CASE("sd directory: a Redis that was emptied, or written by others, is read
     CHECK(rig.lists("b", "vpn"));
 }
 
+TEST_CASE("sd directory: while Redis is away nothing is answered, and nothing is lost") {
+    if (!store::RedisServer::installed()) return;
+    store::RedisServer::Options kept;
+    kept.appendonly = true;
+    store::RedisServer server(kept);
+    TestWorld world;
+    Rig rig(world, TestStore::redis(server));
+    REQUIRE(rig.put(entry_of("a", "vpn"), true));
+    const std::string before = rig.list("vpn");
+    server.stop();
+    CHECK_FALSE(rig.put(entry_of("b", "vpn"), true));
+    CHECK_FALSE(world.loop.run(rig.directory.list("vpn")));
+    CHECK(rig.store->check().status == framework::Check::Status::fail);
+    server.start();
+    // The connection is made again after a pause.
+    for (int i = 0; i < 100 && !world.loop.run(rig.directory.list("vpn")); ++i)
+        world.pass(1s);
+    CHECK(rig.list("vpn") == before);
+    CHECK(rig.held[keys_of("a").public_key] == 1);
+    REQUIRE(rig.put(entry_of("b", "vpn"), true));
+    CHECK(rig.lists("b", "vpn"));
+}
+
 }  // namespace skywire::service_discovery

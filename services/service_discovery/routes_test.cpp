@@ -198,6 +198,8 @@ TEST_CASE("sd routes: a list is compressed once for all who ask for that") {
     const auto first = get(fields);
     const auto second = get(fields);
     CHECK(first.fields.get("Content-Encoding") == "gzip");
+    CHECK(first.fields.get("Vary") == "Origin, Accept-Encoding");
+    CHECK(plain.fields.get("Vary") == "Origin");
     CHECK(first.shared_body == second.shared_body);
     CHECK(http::gunzip(first.body_view(), 1U << 20U) == std::string(plain.body_view()));
     CHECK_FALSE(plain.fields.get("Content-Encoding"));
