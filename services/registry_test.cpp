@@ -11,7 +11,19 @@ TEST_CASE("registry: every type is complete, and no key of a type is named twice
     const auto registry = all_service_types();
     CHECK(
         registry.names() ==
-        std::vector<std::string_view>{"dmsg-discovery", "dmsg-server", "noop", "stun-server"}
+        std::vector<std::string_view>{
+            "address-resolver",
+            "config-bootstrapper",
+            "dmsg-discovery",
+            "dmsg-server",
+            "noop",
+            "route-finder",
+            "service-discovery",
+            "setup-node",
+            "stun-server",
+            "transport-discovery",
+            "transport-setup",
+        }
     );
     for (const auto& [name, type] : registry.types()) {
         INFO(name);
