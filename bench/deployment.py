@@ -85,6 +85,16 @@ class Deployment:
                            "public_address": address,
                            "health_endpoint_address": f"127.0.0.1:{free_port()}"}
 
+    def place_transport_discovery(self, block):
+        self.tpd_port = free_port()
+        block["addr"] = f"127.0.0.1:{self.tpd_port}"
+        if hasattr(self, "dmsg_server"):
+            block["dmsg"]["discovery"] = self.discovery
+        else:
+            # Without a key there is no dmsg side that would look for servers.
+            for name in ("public_key", "secret_key", "mode", "dmsg"):
+                block.pop(name, None)
+
     def place_stun_server(self, block):
         block["port"], block["alt_port"] = free_port(), free_port()
 

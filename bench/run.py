@@ -3,7 +3,7 @@
 
 run.py BUILD_DIR [--runs N] [--seconds S] [--only GROUP,...]
 
-GROUP is process, loops, discovery, noise, routes, mux or dmsg; all of them without --only. Each figure is the
+GROUP is process, loops, discovery, noise, routes, transports, mux or dmsg; all of them without --only. Each figure is the
 median and the range of N runs (default 5) on this machine, with the load generator beside the server.
 CPU of a server is its own user and system time from /proc, divided by what it did: it hardly depends
 on what else the machine does. Where issue or design name a goal, it stands behind the figure.
@@ -37,11 +37,14 @@ SECONDS = option("--seconds", 4)
 BUILD = Path(sys.argv[1] if len(sys.argv) > 1 and not sys.argv[1].startswith("-")
              else ROOT / "build" / "release").resolve()
 SKYWIRE = BUILD / "skywire"
-ONLY = option("--only", "process,loops,discovery,noise,routes,mux,dmsg").split(",")
+ONLY = option("--only", "process,loops,discovery,noise,routes,transports,mux,dmsg").split(",")
 IDLE_SECONDS = 12
 GIGABYTES = 4
 DMSG = ("dmsg-discovery", "dmsg-server")
 PLAIN = ("dmsg-discovery", "stun-server")
+TRANSPORTS = 50_000
+# Eight transports at each edge.
+VISORS = 12_500
 
 
 class Redis:
@@ -201,6 +204,38 @@ def routes():
     show("Route-finder, CPU of one answer", runs, {names["answer_200_600_min1_mean"]: "<= 100"})
 
 
+def transports():
+    """A transport-discovery with TRANSPORTS in it; every request is signed before the clock starts."""
+    reads, paced, lists, sizes = [], [], [], []
+    for _ in range(RUNS):
+        with Deployment(SKYWIRE, types=("transport-discovery",)) as server:
+            target = f"127.0.0.1:{server.tpd_port}"
+            before = rss_mib(server.pid)
+            ours("bench_transports", "preload", target, TRANSPORTS, VISORS)
+            sizes.append({"kB/transport": (rss_mib(server.pid) - before) * 1024 * 1.024 / TRANSPORTS})
+            spent = cpu_seconds(server.pid)
+            figures = ours("bench_transports", "edge", target, VISORS, 4 * VISORS)
+            spent = cpu_seconds(server.pid) - spent
+            # The load generator asks once for each key's nonce.
+            reads.append({"requests/s": figures["per_s"], "p99 ms": figures["p99_ms"],
+                          "CPU us/request": spent / (figures["requests"] + VISORS) * 1e6})
+            figures = ours("bench_transports", "paced", target, VISORS, 1000, SECONDS)
+            paced.append({"p50 ms": figures["p50_ms"], "p99 ms": figures["p99_ms"]})
+            figures = ours("bench_transports", "list", target, SECONDS)
+            lists.append({"GB/s": figures["gb_per_s"], "MB each": figures["mb_each"],
+                          "first byte p50 ms": figures["first_byte_p50_ms"],
+                          "first byte p99 ms": figures["first_byte_p99_ms"],
+                          "write beside it, p50 ms": figures["write_p50_ms"],
+                          "write beside it, p99 ms": figures["write_p99_ms"]})
+    show(f"transport-discovery: memory with {TRANSPORTS:,} transports", sizes)
+    show("transport-discovery: signed reads by edge, 64 connections", reads,
+         {"requests/s": ">= 22,000"})
+    show("transport-discovery: 1,000 signed reads a second by edge and by id", paced,
+         {"p99 ms": "< 5"})
+    show("transport-discovery: the whole list, one reader", lists,
+         {"GB/s": ">= 1", "first byte p99 ms": "< 5", "write beside it, p99 ms": "< 5"})
+
+
 def noise():
     """Handshakes of both sides in one thread; seal and open of stream data."""
     names = {"handshake_xk": "handshake XK, both sides, us", "handshake_kk": "handshake KK, us",
@@ -300,7 +335,7 @@ def main():
     print(f"{os.cpu_count()} x {model.group(1) if model else platform.machine()}, "
           f"{platform.release()}, commit {commit}, {time.strftime('%Y-%m-%d', time.gmtime())}")
     print(f"median and range of {RUNS} runs")
-    for group in (lifecycle, loops, noise, routes, mux, dmsg):
+    for group in (lifecycle, loops, noise, routes, transports, mux, dmsg):
         if {"lifecycle": "process"}.get(group.__name__, group.__name__) in ONLY:
             group()
     if "discovery" in ONLY:

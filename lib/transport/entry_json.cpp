@@ -1,6 +1,5 @@
 #include "transport/entry.hpp"
 
-#include <cmath>
 #include <utility>
 
 #include <boost/json/error.hpp>

@@ -150,17 +150,42 @@ TEST_CASE("reports: who was there when") {
         CHECK_FALSE(each.at("on").as_bool());
 }
 
+TEST_CASE("uptimes: a transport's days as one value, and what is damaged or old") {
+    const Date first = std::chrono::sys_days(2026y / 11 / 14);
+    Days days;
+    days[first].set(3);
+    days[first + std::chrono::days(6)].set(287);
+    const std::string bytes = to_bytes(days);
+    CHECK(bytes.size() == 4 + 7 * 36);
+    const Days read = days_of(bytes, first);
+    REQUIRE(read.size() == 2);
+    CHECK(read.begin()->second.bytes == days.begin()->second.bytes);
+    CHECK(read.rbegin()->second.seen(287));
+    CHECK(days_of(bytes, first + std::chrono::days(1)).size() == 1);
+    CHECK(days_of(bytes, first + std::chrono::days(8)).empty());
+    CHECK(days_of(bytes.substr(0, 50), first).size() == 1);
+    for (const std::string& bad : {std::string(), std::string("abc"), std::string(1000, '\xff')})
+        CHECK(days_of(bad, first).empty());
+    CHECK(to_bytes({}).empty());
+}
+
 TEST_CASE("reports: days past showing are forgotten") {
     Day day;
     TestStore store(day, TestStore::memory());
     TestTpd tpd(day, *store);
     CHECK(tpd.send_as(visor(1), Method::get, "/v4/update").status == 200);
+    register_v3(tpd, 2, 3, "stcpr");
+    const std::string transports = "transport-discovery:tp-uptime:_index";
+    CHECK(day.loop.run(store.raw().members(transports)).value().size() == 1);
     const std::string online = "transport-discovery:uptime:online:2026-11-20";
-    CHECK(day.loop.run(store.raw().members(online)).value().size() == 1);
+    CHECK(day.loop.run(store.raw().members(online)).value().size() == 2);
     day.clock.advance(6 * 24h);
-    CHECK(parsed(tpd.get("/uptimes?v=v2")).as_array().size() == 1);
-    day.clock.advance(2 * 24h);
+    CHECK(parsed(tpd.get("/uptimes?v=v2")).as_array().size() == 2);
+    CHECK(parsed(tpd.get("/uptimes/transports?v=v2")).as_array().size() == 1);
+    day.clock.advance(2 * 24h + 1h);
+    CHECK(tpd.get("/uptimes/transports").body == "[]\n");
     day.loop.run(tpd.uptimes.sweep()).value();
+    CHECK(day.loop.run(store.raw().members(transports)).value().empty());
     CHECK(day.loop.run(store.raw().members(online)).value().empty());
     CHECK(tpd.get("/uptimes").body == "[]\n");
 }

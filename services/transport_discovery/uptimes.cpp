@@ -7,6 +7,8 @@
 #include <cstring>
 #include <utility>
 
+#include <boost/asio/post.hpp>
+#include <boost/asio/this_coro.hpp>
 #include <fmt/format.h>
 
 namespace skywire::tpd {
@@ -22,15 +24,20 @@ constexpr std::int64_t kFilledMax = 6;
 constexpr std::size_t kSeenMax = 200'000;
 constexpr std::size_t kVersionSizeMax = 64;
 
-constexpr std::string_view kVisors = "uptime";
-constexpr std::string_view kTransports = "tp-uptime";
-
-std::string timeline_key(std::string_view kind, std::string_view subject, Date date) {
-    return fmt::format("{}:{}:{}:{}:timeline", kPrefix, kind, subject, date_text(date));
+std::string timeline_key(std::string_view key, Date date) {
+    return fmt::format("{}:uptime:{}:{}:timeline", kPrefix, key, date_text(date));
 }
 
-std::string online_key(std::string_view kind, Date date) {
-    return fmt::format("{}:{}:online:{}", kPrefix, kind, date_text(date));
+std::string online_key(Date date) {
+    return fmt::format("{}:uptime:online:{}", kPrefix, date_text(date));
+}
+
+std::string transport_days_key(std::string_view id) {
+    return fmt::format("{}:tp-uptime:{}", kPrefix, id);
+}
+
+std::string transports_key() {
+    return fmt::format("{}:tp-uptime:_index", kPrefix);
 }
 
 std::string visor_key(const crypto::PublicKey& key) {
@@ -47,6 +54,14 @@ Date date_of(std::int64_t slot) {
 
 std::size_t place_of(std::int64_t slot) {
     return static_cast<std::size_t>(slot % static_cast<std::int64_t>(Timeline::kSlots));
+}
+
+/// Sets the slot, and those that were missed since a heartbeat not long before on the same day.
+void mark(Timeline& timeline, std::int64_t slot, std::int64_t before) {
+    timeline.set(place_of(slot));
+    if (date_of(before) != date_of(slot) || slot - before > kFilledMax + 1) return;
+    for (std::int64_t missed = before + 1; missed < slot; ++missed)
+        timeline.set(place_of(missed));
 }
 
 void read_visor(const std::optional<std::string>& text, VisorUptime& into) {
@@ -114,11 +129,48 @@ std::string Timeline::percentage() const {
     return fmt::format("{:.2f}", 100.0 * static_cast<double>(count()) / kSlots);
 }
 
+std::string to_bytes(const Days& days) {
+    if (days.empty()) return {};
+    const Date first = days.begin()->first;
+    const auto number = static_cast<std::uint32_t>(first.time_since_epoch().count());
+    std::string bytes;
+    for (int shift = 24; shift >= 0; shift -= 8)
+        bytes += static_cast<char>(number >> static_cast<unsigned>(shift) & 0xffU);
+    for (Date date = first; date <= days.rbegin()->first; date += std::chrono::days(1)) {
+        const auto found = days.find(date);
+        bytes += (found == days.end() ? Timeline() : found->second).to_bytes();
+    }
+    return bytes;
+}
+
+Days days_of(std::string_view bytes, Date first) {
+    Days days;
+    if (bytes.size() < 4) return days;
+    std::uint32_t number = 0;
+    for (const char byte : bytes.substr(0, 4))
+        number = number << 8U | static_cast<unsigned char>(byte);
+    bytes.remove_prefix(4);
+    // A date that is none of ours would make a value of any length.
+    Date date{std::chrono::days(number)};
+    for (int day = 0; day <= kDaysShown && bytes.size() >= Timeline::kSlots / 8; ++day) {
+        const Timeline timeline = Timeline::from_bytes(bytes.substr(0, Timeline::kSlots / 8));
+        const bool ours = date >= first && date < first + std::chrono::days(kDaysShown);
+        if (ours && !timeline.empty()) days[date] = timeline;
+        bytes.remove_prefix(Timeline::kSlots / 8);
+        date += std::chrono::days(1);
+    }
+    return days;
+}
+
 Uptimes::Uptimes(const net::Context& context, store::Store& store)
     : context_(context), store_(store) {}
 
 Uptimes::Slot Uptimes::slot_now() const {
     return context_.clock.wall().time_since_epoch() / kSlotLength;
+}
+
+Date Uptimes::first_day() const {
+    return today(context_.clock) - std::chrono::days(kDaysShown - 1);
 }
 
 Task<Result<>> Uptimes::visor_seen(crypto::PublicKey key, std::string version) {
@@ -128,7 +180,7 @@ Task<Result<>> Uptimes::visor_seen(crypto::PublicKey key, std::string version) {
     if (version.empty()) version = seen.version;
     const Slot slot = slot_now();
     if (seen.slot == slot && seen.version == version) co_return Result<>();
-    Beat beat{kVisors, key.to_text(), slot, seen.slot};
+    const Slot slot_before = seen.slot;
     seen = {slot, version};
 
     if (version.empty()) {
@@ -147,12 +199,26 @@ Task<Result<>> Uptimes::visor_seen(crypto::PublicKey key, std::string version) {
     text += fmt::format(R"(,"last_seen":{}}})", now.count());
     store::Batch batch;
     batch.changes.emplace_back(store::SetValue{visor_key(key), std::move(text), kLifetime});
-    std::vector<Beat> beats;
-    beats.push_back(std::move(beat));
-    auto marked = co_await mark(std::move(beats), std::move(batch));
+    auto marked = co_await mark_visor(key, slot, slot_before, std::move(batch));
     // The next heartbeat tries again.
     if (!marked) visors_seen_.erase(key);
     co_return marked;
+}
+
+Task<Result<>> Uptimes::mark_visor(
+    crypto::PublicKey key, Slot slot, Slot before, store::Batch batch
+) {
+    const std::string subject = key.to_text();
+    const std::string at = timeline_key(subject, date_of(slot));
+    const auto stored = co_await store_.get(at);
+    if (!stored) co_return stored.error();
+    Timeline timeline = Timeline::from_bytes(stored->value_or(""));
+    mark(timeline, slot, before);
+    batch.changes.emplace_back(store::SetValue{at, timeline.to_bytes(), kLifetime});
+    batch.changes.emplace_back(store::AddToSet{online_key(date_of(slot)), subject});
+    const auto applied = co_await store_.apply(std::move(batch));
+    if (!applied) co_return applied.error();
+    co_return Result<>();
 }
 
 Task<Result<>> Uptimes::transports_seen(std::vector<TransportId> ids) {
@@ -162,12 +228,13 @@ Task<Result<>> Uptimes::transports_seen(std::vector<TransportId> ids) {
     for (const TransportId& id : ids) {
         Slot& seen = transports_seen_[id];
         if (seen == slot) continue;
-        beats.push_back({kTransports, id.to_text(), slot, seen});
+        beats.push_back({id, slot, seen});
         seen = slot;
     }
     for (std::vector<Beat>& piece : detail::pieces(std::move(beats))) {
-        auto marked = co_await mark(std::move(piece), {});
+        auto marked = co_await mark_transports(std::move(piece));
         if (marked) continue;
+        // The next heartbeat tries again.
         for (const TransportId& id : ids)
             transports_seen_.erase(id);
         co_return marked;
@@ -175,43 +242,39 @@ Task<Result<>> Uptimes::transports_seen(std::vector<TransportId> ids) {
     co_return Result<>();
 }
 
-Task<Result<>> Uptimes::mark(std::vector<Beat> beats, store::Batch batch) {
+Task<Result<>> Uptimes::mark_transports(std::vector<Beat> beats) {
     std::vector<std::string> keys;
     keys.reserve(beats.size());
     for (const Beat& beat : beats)
-        keys.push_back(timeline_key(beat.kind, beat.subject, date_of(beat.slot)));
+        keys.push_back(transport_days_key(beat.id.to_text()));
     const auto stored = co_await store_.get_many(keys);
     if (!stored) co_return stored.error();
+    store::Batch batch;
+    batch.changes.reserve(beats.size() * 2);
     for (std::size_t i = 0; i < beats.size(); ++i) {
         const Beat& beat = beats[i];
-        Timeline timeline = Timeline::from_bytes((*stored)[i].value_or(""));
-        timeline.set(place_of(beat.slot));
-        if (date_of(beat.before) == date_of(beat.slot) && beat.slot - beat.before <= kFilledMax + 1)
-            for (Slot missed = beat.before + 1; missed < beat.slot; ++missed)
-                timeline.set(place_of(missed));
-        batch.changes.emplace_back(store::SetValue{keys[i], timeline.to_bytes(), kLifetime});
-        batch.changes.emplace_back(
-            store::AddToSet{online_key(beat.kind, date_of(beat.slot)), beat.subject}
-        );
+        Days days = days_of((*stored)[i].value_or(""), first_day());
+        mark(days[date_of(beat.slot)], beat.slot, beat.before);
+        batch.changes.emplace_back(store::SetValue{keys[i], to_bytes(days), kLifetime});
+        if (!(*stored)[i])
+            batch.changes.emplace_back(store::AddToSet{transports_key(), beat.id.to_text()});
     }
-    if (batch.changes.empty()) co_return Result<>();
     const auto applied = co_await store_.apply(std::move(batch));
     if (!applied) co_return applied.error();
     co_return Result<>();
 }
 
-Task<Result<std::map<std::string, Days>>> Uptimes::read(std::string_view kind) {
+Task<Result<std::map<std::string, Days>>> Uptimes::read_visors() {
     std::map<std::string, Days> all;
-    const Date last = today(context_.clock);
-    for (int back = 0; back < kDaysShown; ++back) {
-        const Date date = last - std::chrono::days(back);
-        auto members = co_await store_.members(online_key(kind, date));
+    for (int day = 0; day < kDaysShown; ++day) {
+        const Date date = first_day() + std::chrono::days(day);
+        auto members = co_await store_.members(online_key(date));
         if (!members) co_return members.error();
         for (const std::vector<std::string>& piece : detail::pieces(std::move(*members))) {
             std::vector<std::string> keys;
             keys.reserve(piece.size());
             for (const std::string& subject : piece)
-                keys.push_back(timeline_key(kind, subject, date));
+                keys.push_back(timeline_key(subject, date));
             const auto stored = co_await store_.get_many(std::move(keys));
             if (!stored) co_return stored.error();
             for (std::size_t i = 0; i < piece.size(); ++i) {
@@ -226,7 +289,7 @@ Task<Result<std::map<std::string, Days>>> Uptimes::read(std::string_view kind) {
 Task<Result<Uptimes::Visors>> Uptimes::visors() {
     const SteadyTime now = context_.clock.now();
     if (visors_ && now - visors_read_ < kAgeMax) co_return visors_;
-    auto days = co_await read(kVisors);
+    auto days = co_await read_visors();
     if (!days) co_return days.error();
     auto made = std::make_shared<std::vector<VisorUptime>>();
     made->reserve(days->size());
@@ -253,33 +316,43 @@ Task<Result<Uptimes::Visors>> Uptimes::visors() {
 Task<Result<Uptimes::Transports>> Uptimes::transports() {
     const SteadyTime now = context_.clock.now();
     if (transports_ && now - transports_read_ < kAgeMax) co_return transports_;
-    auto days = co_await read(kTransports);
-    if (!days) co_return days.error();
+    auto members = co_await store_.members(transports_key());
+    if (!members) co_return members.error();
     auto made = std::make_shared<std::vector<TransportUptime>>();
-    made->reserve(days->size());
-    for (auto& [subject, of_transport] : *days)
-        if (const auto id = TransportId::from_text(subject))
-            made->push_back({*id, std::move(of_transport)});
+    made->reserve(members->size());
+    std::sort(members->begin(), members->end());
+    for (const std::vector<std::string>& piece : detail::pieces(std::move(*members))) {
+        std::vector<std::string> keys;
+        keys.reserve(piece.size());
+        for (const std::string& id : piece)
+            keys.push_back(transport_days_key(id));
+        const auto stored = co_await store_.get_many(std::move(keys));
+        if (!stored) co_return stored.error();
+        for (std::size_t i = 0; i < piece.size(); ++i) {
+            Days days = days_of((*stored)[i].value_or(""), first_day());
+            const auto id = TransportId::from_text(piece[i]);
+            if (id && !days.empty()) made->push_back({*id, std::move(days)});
+        }
+        // A memory store answers without a wait: others have their turn between pieces.
+        co_await asio::post(co_await asio::this_coro::executor, asio::use_awaitable);
+    }
     transports_ = std::move(made);
     transports_read_ = now;
     co_return transports_;
 }
 
 Task<Result<>> Uptimes::sweep() {
-    const Date last = today(context_.clock);
     // Two days, since a service may have been down for one.
-    for (int back = kDaysShown + 1; back < kDaysShown + 3; ++back) {
-        for (const std::string_view kind : {kVisors, kTransports}) {
-            const auto forgotten = co_await forget_day(kind, last - std::chrono::days(back));
-            if (!forgotten) co_return forgotten.error();
-        }
+    for (int back = 1; back <= 2; ++back) {
+        const auto forgotten = co_await forget_day(first_day() - std::chrono::days(1 + back));
+        if (!forgotten) co_return forgotten.error();
     }
-    co_return Result<>();
+    co_return co_await forget_transports();
 }
 
 /// The timelines end by themselves, sets do not.
-Task<Result<>> Uptimes::forget_day(std::string_view kind, Date date) {
-    const std::string set = online_key(kind, date);
+Task<Result<>> Uptimes::forget_day(Date date) {
+    const std::string set = online_key(date);
     auto members = co_await store_.members(set);
     if (!members) co_return members.error();
     for (std::vector<std::string>& piece : detail::pieces(std::move(*members))) {
@@ -287,6 +360,28 @@ Task<Result<>> Uptimes::forget_day(std::string_view kind, Date date) {
         batch.changes.reserve(piece.size());
         for (std::string& subject : piece)
             batch.changes.emplace_back(store::RemoveFromSet{set, std::move(subject)});
+        const auto applied = co_await store_.apply(std::move(batch));
+        if (!applied) co_return applied.error();
+    }
+    co_return Result<>();
+}
+
+Task<Result<>> Uptimes::forget_transports() {
+    auto members = co_await store_.members(transports_key());
+    if (!members) co_return members.error();
+    for (const std::vector<std::string>& piece : detail::pieces(std::move(*members))) {
+        std::vector<std::string> keys;
+        keys.reserve(piece.size());
+        for (const std::string& id : piece)
+            keys.push_back(transport_days_key(id));
+        const auto stored = co_await store_.get_many(std::move(keys));
+        if (!stored) co_return stored.error();
+        store::Batch batch;
+        for (std::size_t i = 0; i < piece.size(); ++i)
+            if (!(*stored)[i])
+                batch.changes.emplace_back(store::RemoveFromSet{transports_key(), piece[i]});
+        co_await asio::post(co_await asio::this_coro::executor, asio::use_awaitable);
+        if (batch.changes.empty()) continue;
         const auto applied = co_await store_.apply(std::move(batch));
         if (!applied) co_return applied.error();
     }

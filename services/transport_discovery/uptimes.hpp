@@ -14,12 +14,13 @@
 #include <vector>
 
 /// When visors and transports were there: a bit for each five minutes of a day, as in
-/// spec/services-http.md section 4.2. Stored under the reference's `:uptime:<pk>:<date>:timeline`
-/// and
-/// `:tp-uptime:<uuid>:<date>:timeline`; the percentage of a day is counted from the bits, so that
-/// the rhythm of the heartbeats, 90 s or 5 min, does not matter. A visor's version and last
-/// heartbeat lie under `:visor:<pk>`, ours: the reference's hashes beside the timelines are not
-/// written.
+/// spec/services-http.md section 4.2. The percentage of a day is counted from the bits, so that the
+/// rhythm of the heartbeats, 90 s or 5 min, does not matter.
+///
+/// A visor's days lie under the reference's `:uptime:<pk>:<date>:timeline` and its sets
+/// `:uptime:online:<date>`, its version and last heartbeat under `:visor:<pk>`, ours. A transport's
+/// days are one value, `:tp-uptime:<uuid>`, ours, too: there are many, and the reference's two keys
+/// a day for each would fill a store of a million within a week.
 namespace skywire::tpd {
 
 /// Whether transports of this type have heartbeats of their own.
@@ -64,6 +65,12 @@ struct VisorUptime {
     Days days;
 };
 
+/// The value of a transport: the number of the first day since 1970 in four bytes, the highest
+/// first, then 36 bytes for each day from there on.
+std::string to_bytes(const Days& days);
+/// What is malformed or older than `first` is left out.
+Days days_of(std::string_view bytes, Date first);
+
 struct TransportUptime {
     transport::TransportId id;
     Days days;
@@ -97,19 +104,19 @@ class Uptimes {
         Slot slot = 0;
         std::string version;
     };
+    Slot slot_now() const;
+    Date first_day() const;
+    Task<Result<>> mark_visor(crypto::PublicKey key, Slot slot, Slot before, store::Batch batch);
     struct Beat {
-        /// "uptime" or "tp-uptime".
-        std::string_view kind;
-        std::string subject;
+        transport::TransportId id;
         Slot slot = 0;
         /// The slot of the last heartbeat, where one is remembered.
         Slot before = 0;
     };
-
-    Slot slot_now() const;
-    Task<Result<>> mark(std::vector<Beat> beats, store::Batch batch);
-    Task<Result<std::map<std::string, Days>>> read(std::string_view kind);
-    Task<Result<>> forget_day(std::string_view kind, Date date);
+    Task<Result<>> mark_transports(std::vector<Beat> beats);
+    Task<Result<std::map<std::string, Days>>> read_visors();
+    Task<Result<>> forget_day(Date date);
+    Task<Result<>> forget_transports();
 
     net::Context context_;
     store::Store& store_;
