@@ -82,6 +82,8 @@ TEST_CASE("environment: the local form with the test keys is the deployment of t
         if (const auto* addr = object.if_contains("addr"))
             CHECK(addr->as_string().starts_with("127.0.0.1:"));
     }
+    // The one that is built in.
+    CHECK(json::value(made) == parse_json(test::read_file("configs/deployment.json")).value());
     const json::array visors = make_visors(e2e_keys());
     REQUIRE(visors.size() == 3);
     CHECK(

@@ -119,7 +119,7 @@ class SvcHealth final : public Command {
         }
         net::Scope scope(world.context().loop);
         for (Row& row : rows_)
-            if (row.url) scope.spawn(row.label, [&world, &row] { return ask(world, row); });
+            scope.spawn(row.label, [&world, &row] { return ask(world, row); });
         co_await scope.wait_empty();
         // Cancelled: what still runs uses the rows.
         co_await asio::this_coro::reset_cancellation_state();
@@ -129,10 +129,12 @@ class SvcHealth final : public Command {
     }
 
     static Task<> ask(DmsgWorld& world, Row& row) {
+        const std::optional<http::Url>& url = row.url;
+        if (!url) co_return;
         Clock& clock = world.context().clock;
         http::ClientRequest request;
-        request.address = row.url->address;
-        request.target = row.url->target;
+        request.address = url->address;
+        request.target = url->target;
         request.timeout = std::chrono::duration_cast<std::chrono::milliseconds>(world.timeout());
         const SteadyTime begun = clock.now();
         const auto answer = expect_ok(co_await world.http().send(std::move(request)));

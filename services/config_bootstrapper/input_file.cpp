@@ -16,11 +16,13 @@ constexpr std::uintmax_t kFileBytesMax = 1024 * 1024;
 Result<std::vector<std::string>> texts(std::string_view name, const json::value& value) {
     std::vector<std::string> list;
     if (value.is_null()) return list;
-    const auto refused = fail(errc::malformed, fmt::format("{} is no list of text", name));
-    if (!value.is_array()) return refused;
+    const auto refused = [&] {
+        return fail(errc::malformed, fmt::format("{} is no list of text", name));
+    };
+    if (!value.is_array()) return refused();
     list.reserve(value.as_array().size());
     for (const json::value& element : value.as_array()) {
-        if (!element.is_string()) return refused;
+        if (!element.is_string()) return refused();
         list.emplace_back(element.as_string());
     }
     return list;

@@ -14,6 +14,8 @@ using route_finder::Config;
 using route_finder::GraphSource;
 
 constexpr std::string_view kDmsgScheme = "dmsg://";
+/// To compress a usual answer (8 kB) costs more than to find it.
+constexpr std::size_t kGzipFromBytes = 32 * 1024;
 
 net::Context with_network(const net::Context& context, net::Network& network) {
     return {
@@ -61,6 +63,11 @@ class RouteFinder final : public HttpWork {
     }
 
     void add_checks(framework::HealthReport& report) override {
+        if (const std::string trouble = source_ ? source_->trouble() : ""; !trouble.empty()) {
+            const std::string detail = source_->place() + ": " + trouble;
+            report.checks.push_back({"graph", framework::Check::Status::warn, detail});
+            return;
+        }
         report.checks.push_back(graph_.check(
             source_ ? source_->place() : "neither redis nor transport_discovery is set"
         ));
@@ -128,6 +135,7 @@ framework::ServiceType route_finder_type(std::shared_ptr<transport::TransportVie
         HttpServiceOptions options;
         options.type_name = "route-finder";
         options.common = config.common;
+        options.gzip_from_bytes = kGzipFromBytes;
         options.store = config.store;
         options.dmsg = config.dmsg;
         return make_http_service(

@@ -34,6 +34,9 @@ class ViewSource final : public GraphSource {
         co_return;
     }
     bool polled() const noexcept override { return false; }
+    std::string trouble() const override {
+        return view_.published("") ? "" : "it does not run: the last list answers";
+    }
     void close() override { following_.reset(); }
     std::string place() const override { return "the transport-discovery of this process"; }
 
@@ -75,20 +78,22 @@ class StoreSource final : public GraphSource {
             co_return;
         }
         const SteadyTime now = context_.clock.now();
-        if (seen_ && *seen_ == *newest && now < read_again_at_) {
+        // Empty: the store is another program's, which numbers nothing.
+        const std::string number = newest->value_or("");
+        if (seen_ == number && now < read_again_at_) {
             graph_.confirm();
             co_return;
         }
         // A number is taken just before its change is there: not yet seen, then.
-        bool settled = !*newest || asked_ == newest->value();
+        bool settled = number.empty() || asked_ == number;
         if (!settled) {
-            const auto change = co_await store_.get(std::string(kChangePrefix) + newest->value());
+            const auto change = co_await store_.get(std::string(kChangePrefix) + number);
             settled = change && change->has_value();
         }
-        asked_ = newest->value_or("");
+        asked_ = number;
         const bool taken = co_await read_all();
         seen_.reset();
-        if (taken && settled) seen_ = *newest;
+        if (taken && settled) seen_ = number;
         read_again_at_ = now + kReadAgain;
     }
     bool polled() const noexcept override { return true; }
@@ -138,7 +143,7 @@ class StoreSource final : public GraphSource {
     store::Store& store_;
     std::string place_;
     /// The number of changes of the graph as it is; nothing: to be read again.
-    std::optional<std::optional<std::string>> seen_;
+    std::optional<std::string> seen_;
     std::string asked_;
     SteadyTime read_again_at_{};
     /// Shared with the worker, which may outlive a cancelled coroutine.

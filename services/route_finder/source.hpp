@@ -26,6 +26,9 @@ class GraphSource {
     /// False: the source tells of changes by itself, and one `refresh` is enough.
     virtual bool polled() const noexcept = 0;
 
+    /// Why nothing comes from a source that is not polled; empty while all is well.
+    virtual std::string trouble() const { return {}; }
+
     /// Lets go of what it holds outside; a refresh under way ends soon.
     virtual void close() {}
 

@@ -280,7 +280,10 @@ TEST_CASE("route-finder sources: a list of the same process, change by change") 
     CHECK(finder.graph.current() != nullptr);
     CHECK(finder.graph.check("x").status == framework::Check::Status::pass);
     // A discovery that has been restarted publishes anew.
+    CHECK(source->trouble().empty());
     publication.reset();
+    CHECK(source->trouble() == "it does not run: the last list answers");
+    CHECK(finder.graph.current()->transports() == 4);
     listed = {joins(1, 9)};
     publication = view.publish("tpd", finder.loop.context.loop, [&listed] { return listed; });
     finder.loop.settle();
