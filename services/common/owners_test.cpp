@@ -300,6 +300,8 @@ TEST_CASE("owners: of two services on one Redis each knows the other's signs") {
     second.start();
     const std::string name = "test:owners:" + key_of(1).to_text();
     for (int i = 0; i < 20; ++i) {
+        first_store.wait_idle();
+        second_store.wait_idle();
         world.clock.advance(1min);
         first.owners->seen(key_of(1));
         const std::string now = std::to_string(

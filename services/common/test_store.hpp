@@ -91,6 +91,15 @@ class TestStore {
     ServiceStore* operator->() { return store_.get(); }
     store::Store& raw() { return store_->store(); }
 
+    /// Waits until all calls so far have been answered, and those that follow from the answers:
+    /// moving the clock would let them time out.
+    void wait_idle() {
+        for (int round = 0; round < 5; ++round) {
+            world_.loop.run(store_->store().ping()).value();
+            world_.loop.settle();
+        }
+    }
+
     void close() {
         const auto closed = world_.loop.run(store_->close(SteadyTime::max()));
         CHECK(closed);

@@ -170,12 +170,15 @@ TEST_CASE("sd leases: in Redis held entries live by their owners' signs") {
     CHECK(left(refreshing) > 200);
     // A sign of life sets the whole lifetime again.
     CHECK(server.command("EXPIRE " + held + " 1000") == ":1\r\n");
+    service.store.wait_idle();
     world.clock.advance(2min);
     CHECK(service.erase(kVisor, "nothing").status == 200);
     world.loop.run_until([&] { return left(held) > 86'000; });
     // What Redis has ended is not listed for long.
     CHECK(server.command("DEL " + held) == ":1\r\n");
+    service.store.wait_idle();
     world.clock.advance(31s);
+    CHECK(service.lists(kOther));
     CHECK_FALSE(service.lists(kVisor));
 }
 
