@@ -48,7 +48,7 @@ class Visor {
         );
         methods_.on<router::EdgeRules>(
             std::string(router::kAddEdgeRules),
-            [this](net::Address, router::EdgeRules added) { return add_edge(std::move(added)); }
+            [this](net::Address, router::EdgeRules added) { return add_edge(added); }
         );
         server_.emplace(context_, methods_, rpc::Server::Options());
         server_->serve(client.listen(router::kVisorSetupPort).value());
