@@ -245,15 +245,18 @@ Task<Result<>> Transports::renew(crypto::PublicKey owner) {
         if (record->held) held.push_back({record->entry, /*held=*/true});
     const SteadyTime now = context_.clock.now();
     for (const std::vector<Change>& piece : pieces(std::move(held))) {
+        // In a store of our own a held record has no end that would have to be moved.
         store::Batch batch;
-        batch.changes.reserve(piece.size());
         for (const Change& change : piece) {
             const Record* record = table_.find(change.entry.id);
             // Another write may have come between.
-            if (record != nullptr && record->held) add_value(batch, record->entry, true);
+            const bool held_still = record != nullptr && record->held;
+            if (options_.shared && held_still) add_value(batch, record->entry, true);
         }
-        const auto applied = co_await store_.apply(std::move(batch));
-        if (!applied) co_return applied.error();
+        if (!batch.changes.empty()) {
+            const auto applied = co_await store_.apply(std::move(batch));
+            if (!applied) co_return applied.error();
+        }
         for (const Change& change : piece)
             table_.sign(change.entry.id, now);
     }

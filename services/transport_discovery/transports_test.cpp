@@ -315,6 +315,31 @@ TEST_CASE("transports: what others write into Redis without telling is found, an
     world.loop.run_until([&] { return tpd.transports.table().size() == 0; });
 }
 
+TEST_CASE("transports: signs of life renew what Redis keeps of held records") {
+    TestWorld world;
+    store::RedisServer redis;
+    TestStore store(world, TestStore::redis(redis));
+    TestTpd::Options options;
+    options.shared = true;
+    TestTpd tpd(world, *store, options);
+    const SignedEntry entry = signed_entry(visor(1), visor(2));
+    post(tpd, visor(1), {entry});
+    const auto stored = [&] {
+        const auto text = world.loop.run(store.raw().get(transport_key(entry.entry.id))).value();
+        REQUIRE(text);
+        return stored_transport(*text).value();
+    };
+    CHECK(stored().held);
+    const WallTime before = stored().last_update;
+    world.clock.advance(2min);
+    CHECK(tpd.send_as(visor(2), Method::get, "/v4/update").status == 200);
+    world.loop.run_until([&] {
+        return tpd.transports.table().find(entry.entry.id)->last_sign == world.clock.now();
+    });
+    CHECK(stored().held);
+    CHECK(stored().last_update == before + 2min);
+}
+
 TEST_CASE("transports: a store that does not answer is told, and nothing has changed") {
     TestWorld world;
     TestStore store(world, TestStore::memory());
