@@ -34,7 +34,10 @@ class Client {
  public:
     struct Options {
         std::size_t idle_per_address_max = 4;
-        std::chrono::milliseconds idle_timeout{60'000};
+        /// Shorter than the 30 s after which the servers of the network close, so that a request
+        /// does
+        /// not go out on a connection that is about to.
+        std::chrono::milliseconds idle_timeout{20'000};
     };
 
     explicit Client(const net::Context& context, Options options);
