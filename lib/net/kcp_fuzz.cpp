@@ -17,7 +17,8 @@ void check(KcpSession& session, std::size_t datagrams_max) {
     SKY_ASSERT(made.size() <= datagrams_max);
     for (const Bytes& datagram : made) {
         SKY_ASSERT(datagram.size() <= 1400);
-        SKY_ASSERT(read_kcp_head(datagram)->conversation == session.conversation());
+        const auto head = read_kcp_head(datagram);
+        SKY_ASSERT(head && head->conversation == session.conversation());
     }
 }
 

@@ -71,7 +71,7 @@ Task<Result<std::size_t>> KcpSocket::State::read(
             if (!session->ended) schedule(*session);
             continue;
         }
-        if (session->ended) co_return *session->ended;
+        if (const auto& ended = session->ended) co_return *ended;
         const bool notified = co_await session->readable.wait();
         if (!notified) co_return fail(errc::cancelled, {});
     }
@@ -91,7 +91,7 @@ Task<Result<>> KcpSocket::State::write(std::shared_ptr<Session> session, Bytes a
     ByteSpan left(all);
     while (!left.empty()) {
         if (session->lingers_until) co_return fail(errc::closed, {});
-        if (session->ended) co_return *session->ended;
+        if (const auto& ended = session->ended) co_return *ended;
         if (!session->core.writable()) {
             const bool notified = co_await session->writable.wait();
             if (!notified) co_return fail(errc::cancelled, {});

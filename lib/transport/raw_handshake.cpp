@@ -133,10 +133,11 @@ Result<RawHello> RawHello::parse(std::string_view line) {
 Result<RawStep> RawAcceptor::on_bytes(ByteSpan bytes) {
     if (done_) return malformed("bytes after the end");
     if (nonce_sent_) {
-        auto line = complete_line(received_, bytes);
-        if (!line) return line.error();
-        if (!*line) return RawStep();
-        return on_hello(**line);
+        const auto read = complete_line(received_, bytes);
+        if (!read) return read.error();
+        const std::optional<std::string>& line = *read;
+        if (!line) return RawStep();
+        return on_hello(*line);
     }
     received_ += as_text(bytes);
     if (!RawDialer::kFirst.starts_with(received_)) return malformed("not get_nonce");
@@ -178,10 +179,11 @@ RawDialer::RawDialer(
 
 Result<RawStep> RawDialer::on_bytes(ByteSpan bytes) {
     if (done_) return malformed("bytes after the end");
-    const auto line = complete_line(received_, bytes);
-    if (!line) return line.error();
-    if (!*line) return RawStep();
-    const auto value = parse_json(**line, /*depth_max=*/4);
+    const auto read = complete_line(received_, bytes);
+    if (!read) return read.error();
+    const std::optional<std::string>& line = *read;
+    if (!line) return RawStep();
+    const auto value = parse_json(*line, /*depth_max=*/4);
     if (!value) return malformed("the answer is not JSON");
     if (!hello_sent_) {
         const auto nonce = nonce_of(member(*value, "Nonce"));
@@ -219,7 +221,8 @@ Task<Result<RawHello>> accept_raw(net::Stream& stream, RawNonce nonce, RawAccept
         const auto written = co_await stream.write(as_bytes(step->reply));
         if (!written) co_return written.error();
         if (!step->done) continue;
-        if (acceptor.refused()) co_return fail(errc::forbidden, acceptor.refused()->message());
+        if (const auto& refused = acceptor.refused())
+            co_return fail(errc::forbidden, refused->message());
         co_return acceptor.hello();
     }
 }

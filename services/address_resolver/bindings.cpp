@@ -59,13 +59,14 @@ Task<Result<>> Bindings::put(Type type, crypto::PublicKey key, Binding binding, 
 }
 
 Task<Result<std::optional<Binding>>> Bindings::get(Type type, crypto::PublicKey key) {
-    const auto text = co_await store_.get(key_of(type, key.to_text()));
-    if (!text) co_return text.error();
-    if (!*text) {
+    const auto stored = co_await store_.get(key_of(type, key.to_text()));
+    if (!stored) co_return stored.error();
+    const std::optional<std::string>& text = *stored;
+    if (!text) {
         note(type, key, /*held=*/false);
         co_return std::optional<Binding>();
     }
-    auto binding = parse_binding(**text);
+    auto binding = parse_binding(*text);
     if (!binding) co_return std::optional<Binding>();
     note(type, key, binding->held);
     co_return std::optional<Binding>(std::move(*binding));
@@ -131,14 +132,15 @@ Task<Result<>> Bindings::renew(crypto::PublicKey owner) {
     if (!shared_) co_return Result<>();
     for (const Type type : kHttpTypes) {
         const std::string key = key_of(type, owner.to_text());
-        auto text = co_await store_.get(key);
-        if (!text) co_return text.error();
-        if (!*text) continue;
-        const auto binding = parse_binding(**text);
+        const auto stored = co_await store_.get(key);
+        if (!stored) co_return stored.error();
+        const std::optional<std::string>& text = *stored;
+        if (!text) continue;
+        const auto binding = parse_binding(*text);
         if (!binding || !binding->held) continue;
         store::Batch batch;
-        batch.expected.push_back({key, *text});
-        batch.changes.emplace_back(store::SetValue{key, **text, options_.held_timeout});
+        batch.expected.push_back({key, text});
+        batch.changes.emplace_back(store::SetValue{key, *text, options_.held_timeout});
         const auto applied = co_await store_.apply(std::move(batch));
         if (!applied) co_return applied.error();
     }
@@ -149,18 +151,17 @@ Task<Result<>> Bindings::drop(crypto::PublicKey owner) {
     const std::string text = owner.to_text();
     for (const Type type : kHttpTypes) {
         const std::string key = key_of(type, text);
-        auto stored = co_await store_.get(key);
+        const auto stored = co_await store_.get(key);
         if (!stored) co_return stored.error();
-        if (*stored) {
-            const auto binding = parse_binding(**stored);
-            if (binding && !binding->held) {
-                note(type, owner, /*held=*/false);
-                continue;
-            }
+        const std::optional<std::string>& value = *stored;
+        const auto binding = parse_binding(value.value_or(""));
+        if (binding && !binding->held) {
+            note(type, owner, /*held=*/false);
+            continue;
         }
         // What was written again meanwhile stays.
         store::Batch batch;
-        batch.expected.push_back({key, *stored});
+        batch.expected.push_back({key, value});
         batch.changes.reserve(2);
         batch.changes.emplace_back(store::Erase{key});
         batch.changes.emplace_back(store::RemoveFromSet{index_of(type), text});

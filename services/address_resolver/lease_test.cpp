@@ -178,7 +178,8 @@ TEST_CASE("bindings: what others wrote into the store is read, or passed over") 
     put(kVisor, R"({"remote_addr":"203.0.113.9","port":"1","addresses":null,"new":{}})");
     put(kOther, "not JSON");
     batch.changes.emplace_back(store::AddToSet{"address-resolver:stcpr:_index", "no key"});
-    REQUIRE(world.loop.run(resolver.store.raw().apply(std::move(batch))).value());
+    const auto applied = world.loop.run(resolver.store.raw().apply(std::move(batch)));
+    REQUIRE(applied.value());
     const auto answer =
         resolver.as_visor(kOther, http::Method::get, "/resolve/stcpr/" + kVisor.to_text());
     CHECK(answer.body == R"({"remote_addr":"203.0.113.9","port":"1","addresses":[]})");

@@ -156,7 +156,8 @@ TEST_CASE("address-resolver: the recorded requests over dmsg") {
         used.changes.emplace_back(store::SetValue{"address-resolver:nonces:" + key.to_text(), nonce}
         );
     }
-    REQUIRE(world.loop.run(resolver.store.raw().apply(std::move(used))).value());
+    const auto applied = world.loop.run(resolver.store.raw().apply(std::move(used)));
+    REQUIRE(applied.value());
     auto recorded = pairs(file, "ar_");
     REQUIRE(recorded.size() == 8);
     for (Pair& pair : recorded) {

@@ -170,20 +170,21 @@ Task<Response> Routes::resolve(Request& request, crypto::PublicKey caller) {
         resolves_.add("bad_type");
         co_return Response::empty(404);
     }
-    Result<std::optional<Binding>> binding = std::optional<Binding>();
+    Result<std::optional<Binding>> found = std::optional<Binding>();
     if (*type == Type::sudph) {
-        binding = co_await sudph_.lookup(*key);
+        found = co_await sudph_.lookup(*key);
     } else {
-        binding = co_await bindings_.get(*type, *key);
+        found = co_await bindings_.get(*type, *key);
     }
-    if (!binding) co_return failed(resolves_, binding.error());
-    if (!*binding) {
+    if (!found) co_return failed(resolves_, found.error());
+    const std::optional<Binding>& binding = *found;
+    if (!binding) {
         resolves_.add("none");
         co_return Response::empty(404);
     }
     resolves_.add(kOk);
     if (*type == Type::sudph) sudph_.introduce(*key, caller);
-    co_return services::json_response(200, to_answer(**binding), JsonStyle::b);
+    co_return services::json_response(200, to_answer(*binding), JsonStyle::b);
 }
 
 Task<Result<std::vector<crypto::PublicKey>>> Routes::list(Type type) {

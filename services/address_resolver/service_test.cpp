@@ -82,7 +82,10 @@ class Visor {
         write("heartbeat");
         CHECK(read() == "heartbeat");
     }
-    void write(std::string text) { REQUIRE(loop_.run(write_text(std::move(text)))); }
+    void write(std::string text) {
+        const auto written = loop_.run(write_text(std::move(text)));
+        REQUIRE(written);
+    }
     std::string read() { return loop_.run(read_text()); }
     std::string address() const { return socket_.local().to_string(); }
 

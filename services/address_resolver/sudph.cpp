@@ -361,10 +361,11 @@ Task<Result<>> Sudph::on_resolve(SessionPtr session, const json::object& message
     }
     const auto found = co_await lookup(*key);
     if (!found) co_return co_await write(session, answer + R"(,"err":"internal error"})");
-    if (*found) answer += R"(,"found":true,"data":)" + to_answer(**found);
+    const std::optional<Binding>& binding = *found;
+    if (binding) answer += R"(,"found":true,"data":)" + to_answer(*binding);
     answer += '}';
     if (const auto sent = co_await write(session, std::move(answer)); !sent) co_return sent.error();
-    if (*found) introduce(*key, session->key);
+    if (binding) introduce(*key, session->key);
     co_return Result<>();
 }
 
@@ -400,15 +401,17 @@ void Sudph::introduce(const crypto::PublicKey& resolved, const crypto::PublicKey
 }
 
 Task<> Sudph::introduce_later(crypto::PublicKey resolved, crypto::PublicKey caller) {
-    const auto binding = co_await lookup(caller);
+    const auto looked = co_await lookup(caller);
+    if (!looked) co_return;
+    const std::optional<Binding>& binding = *looked;
     // Nobody asks for a way back where the caller has none.
-    if (!binding || !*binding) co_return;
+    if (!binding) co_return;
     const auto found = sessions_.find(resolved);
     if (found == sessions_.end()) co_return;
     const SessionPtr session = found->second;
     ++session->notices;
     std::string notice = fmt::format(R"({{"PK":"{}","Addr":)", caller);
-    append_json_string(notice, (*binding)->remote_addr, JsonEscape::html);
+    append_json_string(notice, binding->remote_addr, JsonEscape::html);
     notice += '}';
     const auto sent = co_await write(session, std::move(notice));
     --session->notices;

@@ -125,7 +125,10 @@ class Visor {
         dial(port);
         return rig_.world.run(transport::dial_raw(*stream, {keys, 0, to}));
     }
-    void write(std::string text) { REQUIRE(rig_.world.run(write_text(std::move(text)))); }
+    void write(std::string text) {
+        const auto written = rig_.world.run(write_text(std::move(text)));
+        REQUIRE(written);
+    }
     /// What the resolver says next; an error after `limit`.
     Result<std::string> read(Duration limit = 10s) {
         Clock& clock = rig_.world.clock();
