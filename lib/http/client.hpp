@@ -34,9 +34,8 @@ class Client {
  public:
     struct Options {
         std::size_t idle_per_address_max = 4;
-        /// Shorter than the 30 s after which the servers of the network close, so that a request
-        /// does
-        /// not go out on a connection that is about to.
+        /// Shorter than the 30 s after which the servers of the network close: no request goes out
+        /// on a connection that is about to be closed.
         std::chrono::milliseconds idle_timeout{20'000};
     };
 
