@@ -1,6 +1,7 @@
 #include "services/transport_discovery/reports.hpp"
 
 #include "services/common/json_style.hpp"
+#include "services/transport_discovery/detail/names.hpp"
 
 #include <algorithm>
 #include <map>
@@ -14,6 +15,8 @@ namespace skywire::tpd {
 namespace {
 
 using namespace std::chrono_literals;
+using detail::Names;
+using detail::names_of;
 using http::Method;
 using http::Request;
 using http::Response;
@@ -31,24 +34,6 @@ constexpr Duration kHeartbeatOn = 6min;
 constexpr std::size_t kLiveTransports = 2;
 /// The per-key statistics take tens of milliseconds with 50,000 transports.
 constexpr Duration kPerKeyAgeMax = 1s;
-
-using Names = std::set<std::string, std::less<>>;
-
-/// The pieces of a list in a path or a query, in lower case; white space and empty ones are left
-/// out.
-Names names_of(std::string_view list, char separator) {
-    Names names;
-    while (!list.empty()) {
-        const std::size_t end = std::min(list.find(separator), list.size());
-        std::string name(list.substr(0, end));
-        list.remove_prefix(std::min(end + 1, list.size()));
-        std::erase(name, ' ');
-        for (char& c : name)
-            if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-        if (!name.empty()) names.insert(std::move(name));
-    }
-    return names;
-}
 
 void append_days(std::string& out, const Days& days, int version) {
     if (version < 2 || days.empty()) return;
@@ -469,45 +454,6 @@ Task<Response> Reports::versions(Request& request) {
     }
     body += ']';
     co_return json_response(200, std::move(body), JsonStyle::c);
-}
-
-// ---------------------------------------------------------------- bandwidth and latency
-
-Task<Response> Reports::no_bandwidth(const Request& request) {
-    const std::string period = request.query("period").value_or("daily");
-    if (period != "daily") co_return refused(Refused::bad_query, 400, "period must be daily");
-    co_return json_response(200, "null", JsonStyle::c);
-}
-
-Task<Response> Reports::transport_bandwidth(Request& request) {
-    if (!TransportId::from_text(request.param("id")))
-        co_return refused(Refused::bad_id, 400, "transport ID is invalid");
-    co_return co_await no_bandwidth(request);
-}
-
-Task<Response> Reports::visor_bandwidth(Request& request) {
-    if (!crypto::PublicKey::from_text_not_null(request.param("pk")))
-        co_return refused(Refused::bad_key, 400, "public key is invalid");
-    co_return co_await no_bandwidth(request);
-}
-
-Task<Response> Reports::metric(Request&) {
-    co_return json_response(200, R"({"daily":[],"cumulative":{}})", JsonStyle::c);
-}
-
-Task<Response> Reports::metric_of_visors(Request& request) {
-    std::string body = "{";
-    for (const std::string& key : names_of(request.param("pks"), ',')) {
-        if (!EdgeKey::from_text(key)) continue;
-        if (body.size() > 1) body += ',';
-        body += fmt::format(R"("{}":{{"daily":[],"cumulative":{{}}}})", key);
-    }
-    body += '}';
-    co_return json_response(200, std::move(body), JsonStyle::c);
-}
-
-Task<Response> Reports::metrics(Request&) {
-    co_return json_response(200, "[]", JsonStyle::c);
 }
 
 }  // namespace skywire::tpd

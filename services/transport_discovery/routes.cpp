@@ -3,6 +3,7 @@
 #include "http/gzip.hpp"
 #include "services/common/json_style.hpp"
 
+#include <optional>
 #include <unordered_set>
 #include <utility>
 
@@ -35,12 +36,11 @@ constexpr std::size_t kEntriesPerTurn = 1000;
 Result<std::vector<std::string>> strings_of(std::string_view body) {
     const auto parsed = transport::parse_body(body);
     if (!parsed) return parsed.error();
-    const Error wrong(transport::errc::json_type);
-    if (!parsed->is_array()) return wrong;
+    if (!parsed->is_array()) return Error(transport::errc::json_type);
     std::vector<std::string> texts;
     texts.reserve(parsed->get_array().size());
     for (const json::value& element : parsed->get_array()) {
-        if (!element.is_string()) return wrong;
+        if (!element.is_string()) return Error(transport::errc::json_type);
         texts.emplace_back(element.get_string());
     }
     return texts;
@@ -253,8 +253,9 @@ Task<> Routes::seen(
 Task<Response> Routes::post_signed(Request& request, Caller caller) {
     auto read = transport::parse_signed_entries(request.body);
     if (!read) co_return malformed(read.error(), /*style_c=*/false);
-    if (!*read) co_return json_response(201, "null", JsonStyle::a);
-    std::vector<SignedEntry>& entries = **read;
+    std::optional<std::vector<SignedEntry>> list = std::move(*read);
+    if (!list) co_return json_response(201, "null", JsonStyle::a);
+    std::vector<SignedEntry>& entries = *list;
     std::string version = version_of(request);
     const Transports::Writer writer{caller, !version.empty()};
     const auto stored = co_await transports_.put(entries, writer);
@@ -266,8 +267,8 @@ Task<Response> Routes::post_signed(Request& request, Caller caller) {
 Task<Response> Routes::post_bare(Request& request, Caller caller) {
     auto read = transport::parse_entries(request.body);
     if (!read) co_return malformed(read.error(), /*style_c=*/true);
-    std::vector<Entry> entries;
-    if (*read) entries = std::move(**read);
+    std::optional<std::vector<Entry>> list = std::move(*read);
+    std::vector<Entry> entries = std::move(list).value_or(std::vector<Entry>());
     const crypto::PublicKey writer = caller;
     const auto stored = co_await transports_.put(entries, writer);
     if (!stored) co_return answers_.store_failed(stored.error());

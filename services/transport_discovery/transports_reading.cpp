@@ -1,6 +1,7 @@
 #include "services/transport_discovery/detail/store_layout.hpp"
 #include "services/transport_discovery/transports.hpp"
 
+#include <algorithm>
 #include <unordered_set>
 
 namespace skywire::tpd {
@@ -8,7 +9,6 @@ namespace {
 
 using namespace std::chrono_literals;
 using namespace detail;
-using transport::Entry;
 using transport::TransportId;
 
 constexpr std::uint64_t kChangesReadMax = 1000;
@@ -36,6 +36,7 @@ Task<Result<>> Transports::sync() {
 
 Task<Result<>> Transports::read_changes(std::uint64_t newest) {
     std::vector<std::uint64_t> numbers;
+    numbers.reserve(missing_.size() + static_cast<std::size_t>(newest - std::min(newest, seen_)));
     for (const auto& [number, until] : missing_)
         numbers.push_back(number);
     for (std::uint64_t number = seen_ + 1; number <= newest; ++number)
