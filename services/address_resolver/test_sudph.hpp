@@ -141,12 +141,8 @@ class Visor {
     }
     /// What a forger can send from this visor's address: first datagrams of other conversations.
     void forge(int count) {
-        const auto write_one = [this]() -> Task<> {
-            auto other = socket_->dial(rig_.node.at(30178)).value();
-            (void)co_await other->write(as_bytes("get_nonce"));
-        };
         for (int i = 0; i < count; ++i)
-            rig_.world.run(write_one());
+            rig_.world.run(forge_one());
     }
     /// Heartbeats every ten seconds.
     void live(Duration duration) {
@@ -160,6 +156,10 @@ class Visor {
     const crypto::PublicKey& key() const { return keys.public_key; }
 
  private:
+    Task<> forge_one() {
+        const auto other = socket_->dial(rig_.node.at(30178)).value();
+        (void)co_await other->write(as_bytes("get_nonce"));
+    }
     Task<Result<>> write_text(std::string text) {
         co_return co_await stream->write(as_bytes(text));
     }
