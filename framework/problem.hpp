@@ -33,7 +33,7 @@ struct Problem {
     std::string to_string(std::string_view deployment_file) const;
 
     /// One JSON object: file, line, column, severity, code, label, message, suggestion, other_line,
-    /// other_column, other_file (only where it is another one than file); members without a value are left out.
+    /// other_column, other_file (where it differs from file); members without a value are left out.
     std::string to_json(std::string_view deployment_file) const;
 };
 

@@ -1,7 +1,7 @@
 #include "services/registry.hpp"
 
-#include "services/config_bootstrapper/service.hpp"
 #include "services/address_resolver/service.hpp"
+#include "services/config_bootstrapper/service.hpp"
 #include "services/dmsg_discovery/service.hpp"
 #include "services/dmsg_server/service.hpp"
 #include "services/noop/service.hpp"
