@@ -60,7 +60,7 @@ SpareMemory::SpareMemory(Clock& clock, Metrics& metrics, FreePages& pages)
     : clock_(clock),
       pages_(pages),
       released_(metrics.counter(
-          "skywire_memory_released_bytes_total",
+          "process_memory_released_bytes_total",
           "Memory that a peak had left behind and that was given back to the system."
       )) {}
 

@@ -27,7 +27,7 @@ FreePages& allocator_pages();
 /// whole window is spare; of that some is released every second, so that the loop it runs on is
 /// held up for a millisecond or two. Memory that the load keeps taking and freeing stays.
 ///
-/// Counts skywire_memory_released_bytes_total.
+/// Counts process_memory_released_bytes_total.
 class SpareMemory {
  public:
     /// All outlive it.

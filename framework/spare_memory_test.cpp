@@ -55,7 +55,7 @@ TEST_CASE("spare memory: what was free for a whole window goes, a step at a time
     for (int i = 0; i < 5; ++i)
         rig.second();
     CHECK(rig.pages.free == SpareMemory::kKeptBytes);
-    CHECK(rig.loop.metrics.counter("skywire_memory_released_bytes_total", "").value() == 38 * kMiB);
+    CHECK(rig.loop.metrics.counter("process_memory_released_bytes_total", "").value() == 38 * kMiB);
 }
 
 TEST_CASE("spare memory: what the load takes again in the window stays") {

@@ -40,8 +40,9 @@ struct ServerOptions {
     /// For the request of a stream to come, and for its response.
     Duration request_timeout{std::chrono::seconds(5)};
     Duration response_timeout{std::chrono::seconds(5)};
-    /// A bridged stream without a byte in either direction for this long is closed.
-    Duration idle_timeout{std::chrono::minutes(5)};
+    /// A bridged stream without a byte in either direction for this long is closed. Transports of
+    /// visors are such streams, may say nothing for hours, and are not made again once they end.
+    Duration idle_timeout{std::chrono::hours(24)};
 };
 
 }  // namespace skywire::dmsg

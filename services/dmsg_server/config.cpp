@@ -172,7 +172,7 @@ FieldTable limit_fields() {
         {.name = "stream_idle_timeout",
          .kind = FieldKind::duration,
          .description = "A stream without a byte in either direction for this long is closed.",
-         .default_json = R"("5m")",
+         .default_json = R"("24h")",
          .min = 1},
     };
 }

@@ -257,21 +257,35 @@ TEST_CASE("client: a server that goes away without another one is tried until it
     REQUIRE(rig.world.run_until([&] { return !alice.servers().empty(); }, 3min));
 }
 
-TEST_CASE("client: two processes with one key do not fight without pause") {
+TEST_CASE("client: two processes with one key live side by side, three do not fight without pause"
+) {
     Rig rig;
     rig.start_server("s1");
     Client& alice = rig.add_client("alice");
-    sim::Node& other_node = rig.world.node("twin");
+    const auto dialled = [&] {
+        return rig.counted("alice", "dmsg_client_session_dials_total", "outcome", "ok");
+    };
     ClientOptions options(test::keys_of("alice"));
-    Client other(
-        other_node.context(), options, std::make_unique<test::MemoryDiscovery>(rig.memory)
-    );
-    other.start();
+    const auto make = [&](const char* node) {
+        return std::make_unique<Client>(
+            rig.world.node(node).context(),
+            options,
+            std::make_unique<test::MemoryDiscovery>(rig.memory)
+        );
+    };
+    const auto twin = make("twin");
+    twin->start();
     rig.world.run_for(10min);
-    const auto dialled = rig.counted("alice", "dmsg_client_session_dials_total", "outcome", "ok");
-    CHECK(dialled > 1);
-    CHECK(dialled < 40);
-    CHECK(rig.world.run(other.stop(rig.world.clock().now() + 10s)).empty());
+    CHECK(dialled() == 1);
+    CHECK(alice.servers().size() == 1);
+    CHECK(twin->servers().size() == 1);
+    const auto third = make("third");
+    third->start();
+    rig.world.run_for(10min);
+    CHECK(dialled() > 1);
+    CHECK(dialled() < 40);
+    CHECK(rig.world.run(third->stop(rig.world.clock().now() + 10s)).empty());
+    CHECK(rig.world.run(twin->stop(rig.world.clock().now() + 10s)).empty());
     REQUIRE(rig.world.run_until([&] { return !alice.servers().empty(); }, 3min));
     rig.world.run_for(10min);
     CHECK(alice.servers().size() == 1);

@@ -79,7 +79,7 @@ ServerCounters::ServerCounters(Metrics& metrics)
           "dmsg_server_accept_errors_total", "Accepts that failed, for want of descriptors mostly."
       )),
       replaced(metrics.counter(
-          "dmsg_server_sessions_replaced_total", "Sessions closed for a newer one of their key."
+          "dmsg_server_sessions_replaced_total", "Sessions closed for two newer ones of their key."
       )),
       setup_seconds(metrics.histogram(
           "dmsg_server_stream_setup_seconds",

@@ -135,17 +135,27 @@ TEST_CASE("first bytes: handshakes, upgrades, PROXY headers, and nothing else") 
     CHECK_FALSE(detail::look_at_first_bytes(as_bytes("PROXY NONSENSE 1\r\n"), true));
 }
 
-TEST_CASE("session directory: the newest has the place, and only it can leave it") {
+TEST_CASE("session directory: the newest is found, the one before it after its end") {
     detail::SessionDirectory directory;
     const auto key = kKeys.public_key;
-    CHECK_FALSE(directory.put(key, {0, 1}));
-    const auto replaced = directory.put(key, {3, 7});
-    CHECK((replaced && *replaced == detail::SessionRef{0, 1}));
+    CHECK_FALSE(directory.put(key, {0, 1}, false));
+    CHECK_FALSE(directory.put(key, {3, 7}, false));
+    CHECK(directory.find(key) == detail::SessionRef{3, 7});
+    CHECK(directory.size() == 2);
+    CHECK(directory.all() == std::vector{detail::SessionRef{3, 7}});
+    // A third one closes the oldest, whose end changes nothing any more.
+    CHECK(directory.put(key, {1, 9}, false) == detail::SessionRef{0, 1});
     CHECK_FALSE(directory.remove(key, {0, 1}));
-    CHECK(directory.size() == 1);
-    CHECK(directory.all().front() == detail::SessionRef{3, 7});
+    CHECK(directory.remove(key, {1, 9}));
+    CHECK(directory.find(key) == detail::SessionRef{3, 7});
+    CHECK_FALSE(directory.put(key, {2, 4}, false));
     CHECK(directory.remove(key, {3, 7}));
+    CHECK(directory.find(key) == detail::SessionRef{2, 4});
+    CHECK(directory.put(key, {5, 5}, true) == detail::SessionRef{2, 4});
+    CHECK(directory.size() == 1);
+    CHECK(directory.remove(key, {5, 5}));
     CHECK_FALSE(directory.find(key));
+    CHECK(directory.size() == 0);
 }
 
 TEST_CASE("admission: places come back, addresses are counted one by one") {

@@ -230,7 +230,9 @@ std::uint64_t Shard::begin(
         std::make_unique<ServerSession>(*this, id, std::move(handshaken), kind, std::move(place));
     sessions_.emplace(id, std::move(session));
     if (core_->draining.load(std::memory_order_relaxed)) sessions_[id]->go_away();
-    const auto replaced = directory_of(*core_, kind).put(key, {index_, id});
+    // A full server lets a key in that is there already, which then has no second session.
+    const bool full = core_->admission.sessions() > core_->options.limits.sessions_max;
+    const auto replaced = directory_of(*core_, kind).put(key, {index_, id}, full);
     if (replaced) {
         core_->counters.replaced.add();
         other(replaced->shard).post([old = replaced->id](Shard& shard) { shard.replace(old); });

@@ -288,14 +288,23 @@ TEST_CASE("server: ping markers and IP look-ups are answered") {
     CHECK(rig.world.loop.metrics.counter("dmsg_server_ping_markers_total", "").value() == 1);
 }
 
-TEST_CASE("server: the newest session of a key wins") {
+TEST_CASE("server: streams to a key go to its newest session, and two of them stay") {
     Rig rig;
     TestClient& old = rig.add("a");
     TestClient& b = rig.add("b");
     TestClient& fresh = rig.add("a");
+    CHECK(rig.server->status().client_sessions == 3);
+    {
+        Bridge towards(rig, b, fresh);
+        Bridge from(rig, old, b);
+    }
+    CHECK_FALSE(old.ended());
+    CHECK(rig.world.loop.metrics.counter("dmsg_server_sessions_replaced_total", "").value() == 0);
+    TestClient& third = rig.add("a");
     rig.run(old.wait_ended());
-    CHECK(rig.server->status().client_sessions == 2);
-    Bridge bridge(rig, b, fresh);
+    CHECK_FALSE(fresh.ended());
+    CHECK(rig.server->status().client_sessions == 3);
+    Bridge bridge(rig, b, third);
     CHECK(rig.world.loop.metrics.counter("dmsg_server_sessions_replaced_total", "").value() == 1);
 }
 
@@ -404,10 +413,10 @@ TEST_CASE("server: a key that comes too often waits a moment") {
     rig.run(again.wait_ended());
     rig.run(again.close());
     CHECK(rig.refused_sessions("rate_of_key") == 1);
-    CHECK(rig.server->status().client_sessions == 1);
+    CHECK(rig.server->status().client_sessions == 2);
     rig.advance(21s);
     rig.add("a");
-    CHECK(rig.server->status().client_sessions == 1);
+    CHECK(rig.server->status().client_sessions == 2);
     CHECK(rig.refused_sessions("rate_of_key") == 1);
 }
 
@@ -423,8 +432,10 @@ TEST_CASE("server: connections that say nothing, or something else") {
     CHECK(rig.refused_sessions("handshake_timed_out") == 1);
 }
 
-TEST_CASE("server: a bridge without a byte for five minutes is closed") {
-    Rig rig;
+TEST_CASE("server: a bridge without a byte for too long is closed") {
+    ServerOptions options = default_options();
+    options.idle_timeout = 5min;
+    Rig rig(std::move(options));
     TestClient& a = rig.add("a");
     TestClient& b = rig.add("b");
     Bridge idle(rig, a, b);

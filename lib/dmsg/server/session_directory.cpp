@@ -19,20 +19,34 @@ const SessionDirectory::Part& SessionDirectory::part_of(const crypto::PublicKey&
     return parts_[part_number(key, kParts)];
 }
 
-std::optional<SessionRef> SessionDirectory::put(const crypto::PublicKey& key, SessionRef session) {
+std::optional<SessionRef> SessionDirectory::put(
+    const crypto::PublicKey& key, SessionRef session, bool alone
+) {
     Part& part = part_of(key);
     const std::scoped_lock lock(part.mutex);
-    const auto [place, fresh] = part.sessions.try_emplace(key, session);
+    const auto [place, fresh] = part.sessions.try_emplace(key, Sessions{session, std::nullopt});
     if (fresh) return std::nullopt;
-    return std::exchange(place->second, session);
+    Sessions& sessions = place->second;
+    if (alone && !sessions.older) return std::exchange(sessions.newest, session);
+    return std::exchange(sessions.older, std::exchange(sessions.newest, session));
 }
 
 bool SessionDirectory::remove(const crypto::PublicKey& key, SessionRef session) {
     Part& part = part_of(key);
     const std::scoped_lock lock(part.mutex);
     const auto place = part.sessions.find(key);
-    if (place == part.sessions.end() || place->second != session) return false;
-    part.sessions.erase(place);
+    if (place == part.sessions.end()) return false;
+    Sessions& sessions = place->second;
+    if (sessions.older == session) {
+        sessions.older.reset();
+        return true;
+    }
+    if (sessions.newest != session) return false;
+    if (!sessions.older) {
+        part.sessions.erase(place);
+        return true;
+    }
+    sessions.newest = *std::exchange(sessions.older, std::nullopt);
     return true;
 }
 
@@ -41,14 +55,15 @@ std::optional<SessionRef> SessionDirectory::find(const crypto::PublicKey& key) c
     const std::scoped_lock lock(part.mutex);
     const auto place = part.sessions.find(key);
     if (place == part.sessions.end()) return std::nullopt;
-    return place->second;
+    return place->second.newest;
 }
 
 std::size_t SessionDirectory::size() const {
     std::size_t sum = 0;
     for (const Part& part : parts_) {
         const std::scoped_lock lock(part.mutex);
-        sum += part.sessions.size();
+        for (const auto& [key, sessions] : part.sessions)
+            sum += sessions.older ? 2 : 1;
     }
     return sum;
 }
@@ -57,8 +72,8 @@ std::vector<SessionRef> SessionDirectory::all() const {
     std::vector<SessionRef> found;
     for (const Part& part : parts_) {
         const std::scoped_lock lock(part.mutex);
-        for (const auto& [key, session] : part.sessions)
-            found.push_back(session);
+        for (const auto& [key, sessions] : part.sessions)
+            found.push_back(sessions.newest);
     }
     return found;
 }

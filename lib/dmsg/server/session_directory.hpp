@@ -20,27 +20,36 @@ struct SessionRef {
     bool operator==(const SessionRef&) const = default;
 };
 
-/// Where the session of a key is: one per key, the newest. Safe to call from any thread; asked when
-/// a session begins or ends and when a stream is set up, never per byte, so a lock will do.
+/// Where the sessions of a key are: streams to the key go to the newest. The one before it stays
+/// for the streams it opens itself, and is found again when the newest has ended: a visor that
+/// reaches its services over dmsg runs two clients of one key. Safe to call from any thread; asked
+/// when a session begins or ends and when a stream is set up, never per byte, so a lock will do.
 class SessionDirectory {
  public:
-    /// Enters a session; the one it replaces, which is to be closed.
-    std::optional<SessionRef> put(const crypto::PublicKey& key, SessionRef session);
+    /// Enters a session; the one that is to be closed for it: the oldest where the key has two
+    /// already, with `alone` the newest where it has one.
+    std::optional<SessionRef> put(const crypto::PublicKey& key, SessionRef session, bool alone);
 
-    /// Takes a session out, unless a newer one has its place. Whether it was there.
+    /// Takes a session out. Whether it was there.
     bool remove(const crypto::PublicKey& key, SessionRef session);
 
+    /// The newest.
     std::optional<SessionRef> find(const crypto::PublicKey& key) const;
 
+    /// Of all sessions.
     std::size_t size() const;
 
-    /// All sessions, in no order: for the few peers of a server.
+    /// The newest of each key, in no order: for the few peers of a server.
     std::vector<SessionRef> all() const;
 
  private:
+    struct Sessions {
+        SessionRef newest;
+        std::optional<SessionRef> older;
+    };
     struct Part {
         mutable std::mutex mutex;
-        std::unordered_map<crypto::PublicKey, SessionRef> sessions;
+        std::unordered_map<crypto::PublicKey, Sessions> sessions;
     };
 
     static constexpr std::size_t kParts = 16;
