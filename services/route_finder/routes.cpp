@@ -52,9 +52,10 @@ void append_routes(
     out += ']';
 }
 
-Routes::Routes(const net::Context& context, const LiveGraph& graph)
+Routes::Routes(const net::Context& context, const LiveGraph& graph, Renew renew)
     : metrics_(context.metrics),
       graph_(graph),
+      renew_(std::move(renew)),
       truncated_(context.metrics.counter(
           "route_finder_searches_truncated_total",
           "Searches that ended at a limit of work: there may be further routes."
@@ -93,17 +94,26 @@ Task<Response> Routes::find(Request& request) {
 
     // By their text, which is the order of the keys; each once.
     std::map<Pair, std::string> answers;
+    bool renewed = !renew_;
     const Executor loop = co_await asio::this_coro::executor;
     for (const Pair& pair : question.pairs) {
         // A pair may cost milliseconds: others get their turn. The graph may be another one then.
         if (!answers.empty() && answers.size() % 2 == 0)
             co_await asio::post(loop, asio::use_awaitable);
-        const Graph* const graph = graph_.current();
+        const Graph* graph = graph_.current();
         if (graph == nullptr)
             co_return answered(kUnavailable, 503, "the transports are not known at the moment");
         const auto [place, added] = answers.try_emplace(pair);
         if (!added) continue;
-        const auto answer = search_.find(*graph, pair.from, pair.to, question.bounds);
+        auto answer = search_.find(*graph, pair.from, pair.to, question.bounds);
+        if (answer.outcome != Outcome::found && !renewed) {
+            renewed = true;
+            co_await renew_();
+            graph = graph_.current();
+            if (graph == nullptr)
+                co_return answered(kUnavailable, 503, "the transports are not known at the moment");
+            answer = search_.find(*graph, pair.from, pair.to, question.bounds);
+        }
         if (answer.truncated) truncated_.add();
         switch (answer.outcome) {
             case Outcome::found:

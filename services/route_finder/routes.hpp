@@ -7,6 +7,7 @@
 #include "services/route_finder/request.hpp"
 #include "services/route_finder/search.hpp"
 
+#include <functional>
 #include <map>
 #include <string>
 #include <string_view>
@@ -18,8 +19,13 @@ namespace skywire::route_finder {
 /// Counts route_finder_requests_total by outcome, so that every refusal is counted by its reason.
 class Routes {
  public:
-    /// `graph` outlives the routes.
-    Routes(const net::Context& context, const LiveGraph& graph);
+    /// Ends once the graph has been brought up to date after the call.
+    using Renew = std::function<Task<>()>;
+
+    /// `graph` outlives the routes. A pair without a route is looked for again after `renew`, once
+    /// per request: visors take the 404 as final, and ask right after they have made a transport.
+    /// Empty: the graph is always up to date.
+    Routes(const net::Context& context, const LiveGraph& graph, Renew renew = {});
 
     /// The routes outlive the router.
     void add_to(http::Router& router);
@@ -30,6 +36,7 @@ class Routes {
 
     Metrics& metrics_;
     const LiveGraph& graph_;
+    Renew renew_;
     Search search_;
     std::map<std::string_view, Counter*> outcomes_;
     Counter& truncated_;

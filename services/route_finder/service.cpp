@@ -1,5 +1,6 @@
 #include "services/route_finder/service.hpp"
 
+#include "net/event.hpp"
 #include "net/timer.hpp"
 #include "services/common/http_service.hpp"
 #include "services/route_finder/config.hpp"
@@ -39,7 +40,8 @@ class RouteFinder final : public HttpWork {
           config_(std::move(config)),
           view_(std::move(view)),
           graph_(parts.context, config_.common.entry_timeout),
-          routes_(parts.context, graph_) {
+          routes_(parts.context, graph_, [this] { return renew(); }),
+          refreshed_(parts.context.loop) {
         routes_.add_to(parts.surface.router());
     }
 
@@ -52,7 +54,7 @@ class RouteFinder final : public HttpWork {
         }
         log::info(parts_.context.logger, "graph.source", log::kv("place", source_->place()));
         // Sessions with dmsg-servers come later.
-        if (!over_dmsg_) co_await source_->refresh();
+        if (!over_dmsg_) co_await refresh();
         if (source_->polled()) parts_.scope.spawn("graph", [this] { return keep_current(); });
         co_return Result<>();
     }
@@ -99,8 +101,38 @@ class RouteFinder final : public HttpWork {
         while (true) {
             const bool slept = co_await net::sleep_for(parts_.context.clock, config_.refresh);
             if (!slept) co_return;
-            co_await source_->refresh();
+            co_await renew();
         }
+    }
+
+    /// Ends after a refresh that began later than this call; any number of callers share it.
+    Task<> renew() {
+        if (!source_ || !source_->polled()) co_return;
+        const std::uint64_t wanted = begun_ + 1;
+        while (ended_ < wanted) {
+            if (begun_ == ended_) {
+                co_await refresh();
+            } else {
+                const bool notified = co_await refreshed_.wait();
+                if (!notified) co_return;
+            }
+        }
+    }
+
+    Task<> refresh() {
+        /// However it ends: the next one must be able to begin.
+        struct Ending {
+            explicit Ending(RouteFinder& finder) : finder_(finder) { ++finder_.begun_; }
+            ~Ending() {
+                finder_.ended_ = finder_.begun_;
+                finder_.refreshed_.notify();
+            }
+            Ending(const Ending&) = delete;
+            Ending& operator=(const Ending&) = delete;
+            RouteFinder& finder_;
+        };
+        const Ending ending(*this);
+        co_await source_->refresh();
     }
 
     HttpParts parts_;
@@ -108,6 +140,10 @@ class RouteFinder final : public HttpWork {
     std::shared_ptr<transport::TransportView> view_;
     route_finder::LiveGraph graph_;
     route_finder::Routes routes_;
+    net::Event refreshed_;
+    /// Refreshes so far.
+    std::uint64_t begun_ = 0;
+    std::uint64_t ended_ = 0;
     bool over_dmsg_ = false;
     /// Uses the graph.
     std::unique_ptr<GraphSource> source_;

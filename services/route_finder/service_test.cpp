@@ -140,6 +140,10 @@ TEST_CASE("route-finder: knows what a transport-discovery lists at its URL") {
     REQUIRE(harness.boot());
     CHECK(harness.logged("http://127.0.0.1:9091"));
     follows(harness);
+    // A new transport is known without any time having passed: who asks has just made it.
+    const std::string list = "[" + transport::to_json(joins(1, 2)) + "]";
+    REQUIRE(as_visor(harness, http::Method::post, "/v3/transports/", list) == 201);
+    CHECK(harness.post(kAddress, "/routes", question(1, 2)).status == 200);
     CHECK(harness.stop() == 0);
 }
 
