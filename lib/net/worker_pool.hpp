@@ -1,5 +1,6 @@
 #pragma once
 
+#include "base/assert.hpp"
 #include "base/result.hpp"
 #include "net/task.hpp"
 
@@ -61,6 +62,8 @@ class WorkerPool {
                 asio::use_awaitable,
                 std::move(work)
             );
+        // The handler is called once, with the outcome.
+        SKY_ASSERT(result.has_value());
         co_return std::move(*result);
     }
 

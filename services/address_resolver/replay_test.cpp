@@ -175,7 +175,8 @@ TEST_CASE("address-resolver: a recorded bind with a byte changed is refused") {
         for (std::size_t i = 0; i < pair.request.body.size(); ++i) {
             http::Request changed = pair.request;
             changed.body[i] = static_cast<char>(changed.body[i] ^ 1);
-            CHECK(resolver.send(std::move(changed)).status == 401);
+            const auto response = resolver.send(std::move(changed));
+            CHECK(response.status == 401);
         }
         CHECK(resolver.transports() == "{}");
         CHECK(resolver.send(pair.request).status == 200);

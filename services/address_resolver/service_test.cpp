@@ -154,8 +154,8 @@ TEST_CASE("address-resolver: the types of 2026 bind as stcpr does") {
     CHECK(send(harness, keys, http::Method::post, "/bind/quic", body).status == 200);
     CHECK(send(harness, keys, http::Method::post, "/bind/wt", body).status == 200);
     for (const std::string type : {"squicr", "quic", "wt"}) {
-        const auto resolved =
-            send(harness, keys, http::Method::get, "/resolve/" + type + "/" + key);
+        const std::string target = fmt::format("/resolve/{}/{}", type, key);
+        const auto resolved = send(harness, keys, http::Method::get, target);
         CHECK(resolved.status == 200);
         CHECK(resolved.body.find(R"("cert_hash":"h")") != std::string::npos);
     }

@@ -345,8 +345,12 @@ Config read_config(const Block& block) {
     if (const Duration interval = block.duration("update_interval"); interval > Duration(0))
         options.update_interval = interval;
     options.accept_proxy_header = block.boolean("accept_proxy_header");
-    for (const Block& peer : block.objects("peers"))
-        options.peers.push_back({peer.public_key("public_key"), *peer.address("address")});
+    for (const Block& peer : block.objects("peers")) {
+        // The table has seen to it that there is one.
+        const auto address = peer.address("address");
+        SKY_ASSERT(address.has_value());
+        options.peers.push_back({peer.public_key("public_key"), *address});
+    }
     options.limits = limits_of(block);
     options.idle_timeout = block.duration("stream_idle_timeout");
 

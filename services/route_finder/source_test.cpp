@@ -212,7 +212,8 @@ TEST_CASE("route-finder sources: the records of a store") {
                 store::SetValue{"transport-discovery:tp:" + id, record_of(entry, "20000"), {}}
             );
     }
-    CHECK(finder.loop.run(store->apply(std::move(batch))));
+    const auto applied = finder.loop.run(store->apply(std::move(batch)));
+    CHECK(applied);
     // A store that knows no numbers of changes is read again after a while.
     finder.loop.run(source->refresh());
     CHECK(finder.graph.current()->transports() == 0);
@@ -237,7 +238,8 @@ TEST_CASE("route-finder sources: a change that its writer has numbered is seen a
             store::SetValue{"transport-discovery:tp:" + id, record_of(entry, "0"), {}}
         );
         batch.changes.push_back(store::SetValue{"transport-discovery:change:" + number, id, {}});
-        CHECK(finder.loop.run(store->apply(std::move(batch))));
+        const auto applied = finder.loop.run(store->apply(std::move(batch)));
+        CHECK(applied);
     };
     const auto transports = [&] {
         finder.loop.run(source->refresh());

@@ -244,6 +244,7 @@ TEST_CASE("server: a flood of connections that say nothing leaves room for other
     options.limits.handshakes_max = 20;
     net.serve(std::move(options), 0);
     std::vector<std::unique_ptr<net::Stream>> mute;
+    mute.reserve(40);
     for (int i = 0; i < 40; ++i)
         mute.push_back(net.dial(address));
     net.until([&] { return net.refused("handshakes") == 20; });

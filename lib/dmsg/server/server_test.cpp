@@ -396,6 +396,7 @@ TEST_CASE("server: limits of sessions, streams and set-ups") {
     CHECK(rig.server->status().client_sessions == 2);
 
     std::vector<std::unique_ptr<mux::Stream>> mute;
+    mute.reserve(4);
     for (int i = 0; i < 4; ++i)
         mute.push_back(b.session().mux().open().value());
     rig.world.loop.settle();

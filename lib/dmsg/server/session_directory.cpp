@@ -46,7 +46,8 @@ bool SessionDirectory::remove(const crypto::PublicKey& key, SessionRef session) 
         part.sessions.erase(place);
         return true;
     }
-    sessions.newest = *std::exchange(sessions.older, std::nullopt);
+    sessions.newest = *sessions.older;
+    sessions.older.reset();
     return true;
 }
 
