@@ -1,5 +1,7 @@
+#include "base/json.hpp"
 #include "transport/entry.hpp"
 
+#include <algorithm>
 #include <utility>
 
 #include <boost/json/error.hpp>
@@ -32,10 +34,23 @@ Error mismatch(const json::value& value, std::string_view where, std::string_vie
     };
 }
 
+/// Bytes that are not UTF-8 read as U+FFFD, as in the network's decoder: what is kept, hashed and
+/// answered is the same text.
+std::string well_formed(std::string_view text) {
+    const bool plain = std::all_of(text.begin(), text.end(), [](char c) {
+        return static_cast<unsigned char>(c) < 0x80;
+    });
+    if (plain) return std::string(text);
+    std::string quoted;
+    append_json_string(quoted, text, JsonEscape::plain);
+    const auto read = parse_json(quoted);
+    return read ? std::string(read->get_string()) : std::string();
+}
+
 Result<> read_text(const json::value& value, std::string_view where, std::string& into) {
     if (value.is_null()) return {};
     if (!value.is_string()) return mismatch(value, where, "string");
-    into = value.get_string();
+    into = well_formed(value.get_string());
     return {};
 }
 

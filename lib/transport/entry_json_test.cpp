@@ -112,3 +112,14 @@ TEST_CASE("transport JSON: each byte of a body changed is an error or another va
         }
     }
 }
+
+TEST_CASE("transport JSON: bytes that are not UTF-8 read as U+FFFD, and are written as they read") {
+    const auto read = transport::parse_entries("[{\"type\":\"a\xd6\xff\",\"label\":\"\xc3\xa4\"}]");
+    REQUIRE((read && read.value() && read.value()->size() == 1));
+    const transport::Entry& entry = read.value()->front();
+    CHECK(entry.type == "a\xef\xbf\xbd\xef\xbf\xbd");
+    CHECK(entry.label == "\xc3\xa4");
+    const auto again = transport::parse_entries("[" + transport::to_json(entry) + "]");
+    REQUIRE((again && again.value()));
+    CHECK(again.value()->front() == entry);
+}
