@@ -76,6 +76,10 @@ Sudph::Sudph(const net::Context& context, Bindings& bindings, SudphOptions optio
       notices_sent_(notices(context.metrics, "sent")),
       notices_dropped_(notices(context.metrics, "dropped")),
       notices_elsewhere_(notices(context.metrics, "no_session")),
+      store_failures_(context.metrics.counter(
+          "address_resolver_udp_store_failures_total",
+          "Calls of the store for visors' UDP sessions that failed."
+      )),
       clients_(context.metrics.gauge("address_resolver_clients_count", "Visors with a UDP session.")
       ),
       scope_(context.loop) {
@@ -302,7 +306,9 @@ Task<Result<>> Sudph::on_message(SessionPtr session, std::string text) {
     if (text == kDelBind) {
         count(Kind::del_bind);
         session->bound = false;
-        (void)co_await bindings_.erase(Type::sudph, session->key);
+        // Where that fails the binding ends with its lifetime in the store.
+        const auto erased = co_await bindings_.erase(Type::sudph, session->key);
+        if (!erased) store_failed(session->key, erased.error());
         co_return fail(errc::closed, "the visor has unbound");
     }
     const auto value = parse_json(text);
@@ -339,13 +345,16 @@ Task<Result<>> Sudph::store(SessionPtr session) {
     if (stored) co_return Result<>();
     // The session goes on: the next heartbeat tries again.
     session->stored = SteadyTime();
-    log::debug(
-        context_.logger,
-        "sudph.not_stored",
-        log::kv("pk", session->key),
-        log::kv("error", stored.error().message())
-    );
+    store_failed(session->key, stored.error());
     co_return Result<>();
+}
+
+void Sudph::store_failed(const crypto::PublicKey& key, const Error& error) {
+    store_failures_.add();
+    log::debug(
+        context_.logger, "sudph.store_failed", log::kv("pk", key), log::kv("error", error.message())
+    );
+    if (options_.on_store_failure) options_.on_store_failure(error);
 }
 
 Task<Result<>> Sudph::on_resolve(SessionPtr session, const json::object& message) {
@@ -360,7 +369,10 @@ Task<Result<>> Sudph::on_resolve(SessionPtr session, const json::object& message
         co_return co_await write(session, answer + R"(,"err":"Invalid public key"})");
     }
     const auto found = co_await lookup(*key);
-    if (!found) co_return co_await write(session, answer + R"(,"err":"internal error"})");
+    if (!found) {
+        store_failed(*key, found.error());
+        co_return co_await write(session, answer + R"(,"err":"internal error"})");
+    }
     const std::optional<Binding>& binding = *found;
     if (binding) answer += R"(,"found":true,"data":)" + to_answer(*binding);
     answer += '}';
@@ -402,7 +414,11 @@ void Sudph::introduce(const crypto::PublicKey& resolved, const crypto::PublicKey
 
 Task<> Sudph::introduce_later(crypto::PublicKey resolved, crypto::PublicKey caller) {
     const auto looked = co_await lookup(caller);
-    if (!looked) co_return;
+    if (!looked) {
+        notices_dropped_.add();
+        store_failed(caller, looked.error());
+        co_return;
+    }
     const std::optional<Binding>& binding = *looked;
     // Nobody asks for a way back where the caller has none.
     if (!binding) co_return;

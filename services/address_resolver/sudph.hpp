@@ -7,6 +7,7 @@
 #include "transport/raw_handshake.hpp"
 
 #include <array>
+#include <functional>
 #include <list>
 #include <memory>
 #include <optional>
@@ -32,6 +33,8 @@ struct SudphOptions {
     crypto::PublicKey own_key;
     /// Of each socket.
     std::size_t sessions_max = 20'000;
+    /// Told of each call of the store that failed; sessions go on without it.
+    std::function<void(const Error&)> on_store_failure = {};
 };
 
 inline constexpr std::chrono::seconds kHandshakeTimeout{10};
@@ -54,8 +57,8 @@ inline constexpr std::chrono::minutes kStoreLifetime{4};
 inline constexpr std::size_t kNoticesMax = 16;
 
 /// Used on context.loop. Counts address_resolver_udp_refused_total{reason},
-/// address_resolver_udp_messages_total{kind}, address_resolver_notices_total{outcome} and
-/// address_resolver_clients_count.
+/// address_resolver_udp_messages_total{kind}, address_resolver_notices_total{outcome},
+/// address_resolver_udp_store_failures_total and address_resolver_clients_count.
 class Sudph {
  public:
     /// `bindings` outlives it.
@@ -121,6 +124,7 @@ class Sudph {
     Task<Result<>> refresh(SessionPtr session);
     Task<> introduce_later(crypto::PublicKey resolved, crypto::PublicKey caller);
     Task<Result<>> store(SessionPtr session);
+    void store_failed(const crypto::PublicKey& key, const Error& error);
 
     Result<> judge(const transport::RawHello& hello);
     bool current(const Session& session) const;
@@ -140,6 +144,7 @@ class Sudph {
     Counter& notices_sent_;
     Counter& notices_dropped_;
     Counter& notices_elsewhere_;
+    Counter& store_failures_;
     Gauge& clients_;
     /// Last: its coroutines use all of the above.
     net::Scope scope_;

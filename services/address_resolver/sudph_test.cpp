@@ -240,6 +240,30 @@ TEST_CASE("sudph: a bind again, and what visors of 2026 say") {
     CHECK(rig.sudph.sessions() == 1);
 }
 
+TEST_CASE("sudph: a store that fails is told of, and the sessions go on") {
+    std::vector<std::string> told;
+    SudphOptions options;
+    options.on_store_failure = [&](const Error& error) { told.push_back(error.message()); };
+    Rig rig(1, std::move(options));
+    Visor visor(rig, "visor");
+    visor.bind();
+    CHECK(told.empty());
+    REQUIRE(rig.world.run(rig.store->close(rig.world.clock().now() + 1min)));
+    rig.world.run_for(2min);
+    visor.live(20s);
+    CHECK(told.size() >= 2);
+    CHECK(rig.sudph.sessions() == 1);
+    visor.write(R"({"resolve":")" + visor.key().to_text() + R"(","id":7})");
+    CHECK(visor.read().value() == R"({"resolved":7,"err":"internal error"})");
+    const std::size_t before = told.size();
+    visor.write("delBind");
+    rig.world.run_for(10s);
+    CHECK(told.size() == before + 1);
+    CHECK(rig.sudph.sessions() == 0);
+    auto& counted = rig.node.metrics().counter("address_resolver_udp_store_failures_total", "");
+    CHECK(counted.value() == told.size());
+}
+
 TEST_CASE("sudph: visors resolve over their session") {
     Rig rig;
     Visor caller(rig, "caller");

@@ -15,8 +15,11 @@ Bindings::Options bindings_options(const Config& config) {
     return options;
 }
 
-SudphOptions sudph_options(const Config& config) {
+SudphOptions sudph_options(
+    const Config& config, std::function<void(const Error&)> on_store_failure
+) {
     SudphOptions options;
+    options.on_store_failure = std::move(on_store_failure);
     options.own_key = config.common.public_key;
     options.sessions_max = config.udp_sessions_max;
     for (const auto& [key, address] : config.udp())
@@ -58,7 +61,11 @@ Work::Work(
       public_udp_addr_(config.public_udp_addr),
       auth_(parts.context, store_, auth_options(config)),
       bindings_(store_.store(), bindings_options(config)),
-      sudph_(parts.context, bindings_, sudph_options(config)),
+      sudph_(
+          parts.context,
+          bindings_,
+          sudph_options(config, [this](const Error& error) { store_failed(error); })
+      ),
       routes_(
           parts.context.metrics,
           bindings_,
