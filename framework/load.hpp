@@ -4,6 +4,7 @@
 #include "framework/values.hpp"
 
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -27,8 +28,10 @@ std::vector<std::string> assign_labels(
 /// The files that were read beside the deployment file, by Position::file; the first one is empty.
 using FileNames = std::vector<std::string>;
 
-/// Puts the members of the files that blocks name into the blocks of a document.
-void merge_block_files(
+/// Puts the members of the files that blocks name into the blocks of a document. Gives the blocks,
+/// by index, whose file could not be had: of those nothing more is said, since all would be
+/// missing.
+std::set<std::size_t> merge_block_files(
     ConfigValue& document,
     const ServiceRegistry& registry,
     const ReadFile& read,
@@ -37,11 +40,13 @@ void merge_block_files(
 );
 
 /// Checks one block by itself. Without a usable type `type` is null; with any other error `block`
-/// is null, and only label, type, index, position and depends_on may be asked for.
+/// is null, and only label, type, index, position and depends_on may be asked for. `complete`
+/// false: a part of the block could not be read, which has been said.
 BlockConfig load_block(
     std::string label,
     std::size_t index,
     const ConfigValue& value,
+    bool complete,
     const ServiceRegistry& registry,
     Problems& problems
 );

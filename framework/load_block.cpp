@@ -304,6 +304,7 @@ BlockConfig load_block(
     std::string label,
     std::size_t index,
     const ConfigValue& value,
+    bool complete,
     const ServiceRegistry& registry,
     Problems& problems
 ) {
@@ -323,6 +324,7 @@ BlockConfig load_block(
         return config;
     }
     config.type = find_type(value, index, registry, reporter);
+    if (!complete) return config;
     static const FieldTable none;
     ObjectRules rules;
     rules.table = config.type == nullptr ? &none : &config.type->fields;

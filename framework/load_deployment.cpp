@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <set>
 
 namespace skywire::framework {
 
@@ -60,18 +61,26 @@ const std::vector<ConfigValue>* find_services(const ConfigValue& root, Reporter&
 void load_blocks(
     DeploymentConfig& config,
     const std::vector<ConfigValue>& services,
+    const std::set<std::size_t>& incomplete,
     const ServiceRegistry& registry,
     Problems& problems
 ) {
     auto labels = assign_labels(services, problems);
     for (std::size_t i = 0; i < services.size(); ++i) {
-        config.blocks.push_back(load_block(std::move(labels[i]), i, services[i], registry, problems)
+        const bool complete = !incomplete.contains(i);
+        config.blocks.push_back(
+            load_block(std::move(labels[i]), i, services[i], complete, registry, problems)
         );
     }
     check_dependencies(config.blocks, problems);
 }
 
-void load_document(DeploymentConfig& config, const ServiceRegistry& registry, Problems& problems) {
+void load_document(
+    DeploymentConfig& config,
+    const std::set<std::size_t>& incomplete,
+    const ServiceRegistry& registry,
+    Problems& problems
+) {
     const ConfigValue& root = *config.tree;
     Reporter reporter("", problems);
     if (root.kind != ConfigValue::Kind::object) {
@@ -94,7 +103,7 @@ void load_document(DeploymentConfig& config, const ServiceRegistry& registry, Pr
         admin_position = supervisor.position("admin_addr");
     }
     if (const auto* services = find_services(root, reporter)) {
-        load_blocks(config, *services, registry, problems);
+        load_blocks(config, *services, incomplete, registry, problems);
         check_clashes(config.blocks, config.supervisor, admin_position, problems);
     }
 }
@@ -162,9 +171,10 @@ LoadedConfig load_deployment(
     }
     auto tree = std::make_shared<ConfigValue>(std::get<ConfigValue>(std::move(parsed)));
     detail::FileNames files{""};
-    detail::merge_block_files(*tree, registry, read, files, loaded.problems);
+    const auto incomplete =
+        detail::merge_block_files(*tree, registry, read, files, loaded.problems);
     config.tree = std::move(tree);
-    detail::load_document(config, registry, loaded.problems);
+    detail::load_document(config, incomplete, registry, loaded.problems);
     detail::sort_by_position(loaded.problems);
     for (Problem& problem : loaded.problems) {
         problem.file = files[problem.position.file];

@@ -116,18 +116,20 @@ std::string label_of(const ConfigValue& block) {
 
 }  // namespace
 
-void merge_block_files(
+std::set<std::size_t> merge_block_files(
     ConfigValue& document,
     const ServiceRegistry& registry,
     const ReadFile& read,
     FileNames& files,
     Problems& problems
 ) {
+    std::set<std::size_t> incomplete;
     for (ConfigValue::Member& services : document.members) {
         // A document with more blocks is refused as a whole.
         if (!same_key(services.key, "services") || services.value.elements.size() > kBlocksMax)
             continue;
-        for (ConfigValue& block : services.value.elements) {
+        for (std::size_t i = 0; i < services.value.elements.size(); ++i) {
+            ConfigValue& block = services.value.elements[i];
             const ServiceType* type = type_of(block, registry);
             const Field* field = type == nullptr ? nullptr : block_file_field(*type);
             if (field == nullptr) continue;
@@ -135,11 +137,15 @@ void merge_block_files(
             if (path == nullptr || path->value.kind != Kind::string || path->value.text.empty())
                 continue;
             Reporter reporter(label_of(block), problems);
-            // A block without its file would only be missing all its keys.
             auto object = read_object(*path, read, files, reporter);
-            if (object) merge(block, std::move(*object), reporter);
+            if (object) {
+                merge(block, std::move(*object), reporter);
+            } else {
+                incomplete.insert(i);
+            }
         }
     }
+    return incomplete;
 }
 
 }  // namespace skywire::framework::detail

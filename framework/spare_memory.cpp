@@ -71,8 +71,9 @@ Task<> SpareMemory::run() {
         const std::size_t spare = *std::min_element(free_.begin(), free_.end());
         if (spare <= kKeptBytes) continue;
         const std::size_t step = std::min(spare - kKeptBytes, kStepBytes);
+        const std::size_t before = pages_.bytes();
         pages_.release(step);
-        released_.add(step);
+        released_.add(before - std::min(before, pages_.bytes()));
         // What is gone was free in all of them.
         for (std::size_t& free : free_)
             free -= std::min(free, step);
