@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -49,6 +50,12 @@ LIFTED = {"max_sessions": 100_000, "max_sessions_per_ip": 0, "max_new_sessions_p
           "max_streams_per_session": 10_000}
 
 
+# The blocks of configs/deployment.json.
+ALL = ("dmsg-discovery", "dmsg-server", "transport-discovery", "service-discovery",
+       "address-resolver", "route-finder", "setup-node", "transport-setup", "stun-server",
+       "config-bootstrapper")
+
+
 class Deployment:
     """`skywire svc run` with the default file's blocks on free ports, dmsg-server's limits lifted."""
 
@@ -68,7 +75,6 @@ class Deployment:
         config["supervisor"] = {"admin_addr": f"127.0.0.1:{self.admin}"}
         self.file = Path(self.folder.name) / "deployment.json"
         self.file.write_text(json.dumps(config))
-        self.log = open(Path(self.folder.name) / "log", "wb")
 
     def place_dmsg_discovery(self, block):
         block["addr"] = f"127.0.0.1:{self.port}"
@@ -85,15 +91,47 @@ class Deployment:
                            "public_address": address,
                            "health_endpoint_address": f"127.0.0.1:{free_port()}"}
 
+    def place_on_dmsg(self, block):
+        if hasattr(self, "dmsg_server"):
+            block["dmsg"]["discovery"] = self.discovery
+            return
+        # Without a key there is no dmsg side that would look for servers.
+        for name in ("public_key", "secret_key", "mode", "dmsg"):
+            block.pop(name, None)
+
     def place_transport_discovery(self, block):
         self.tpd_port = free_port()
         block["addr"] = f"127.0.0.1:{self.tpd_port}"
-        if hasattr(self, "dmsg_server"):
-            block["dmsg"]["discovery"] = self.discovery
-        else:
-            # Without a key there is no dmsg side that would look for servers.
-            for name in ("public_key", "secret_key", "mode", "dmsg"):
-                block.pop(name, None)
+        self.place_on_dmsg(block)
+
+    def place_service_discovery(self, block):
+        self.sd_port = free_port()
+        block |= {"addr": f"127.0.0.1:{self.sd_port}", "entry_timeout": "1h"}
+        self.place_on_dmsg(block)
+
+    def place_route_finder(self, block):
+        self.rf_port = free_port()
+        block["addr"] = f"127.0.0.1:{self.rf_port}"
+        # From the transport-discovery in the same process.
+        block.pop("transport_discovery", None)
+        self.place_on_dmsg(block)
+
+    def place_address_resolver(self, block):
+        address = f"127.0.0.1:{free_port()}"
+        block |= {"addr": address, "udp_addr": address, "public_udp_addr": address}
+        self.place_on_dmsg(block)
+
+    def place_setup_node(self, block):
+        block["transport_discovery"] = f"http://127.0.0.1:{self.tpd_port}"
+        self.place_on_dmsg(block)
+
+    def place_transport_setup(self, block):
+        block["addr"] = f"127.0.0.1:{free_port()}"
+        self.place_on_dmsg(block)
+
+    def place_config_bootstrapper(self, block):
+        block["addr"] = f"127.0.0.1:{free_port()}"
+        self.place_on_dmsg(block)
 
     def place_stun_server(self, block):
         block["port"], block["alt_port"] = free_port(), free_port()
@@ -115,14 +153,18 @@ class Deployment:
     def __enter__(self):
         began = time.monotonic()
         self.process = subprocess.Popen([self.skywire, "svc", "run", "--config", self.file],
-                                        stdout=self.log, stderr=self.log)
-        while True:
-            answer = ask(self.admin, "/readyz")
-            if answer and answer.startswith("HTTP/1.1 200"):
+                                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        # It says itself when it is ready: asking again and again would cost it a core.
+        said = []
+        for line in self.process.stdout:
+            said.append(line)
+            if b" process.ready " in line:
                 break
-            if self.process.poll() is not None or time.monotonic() - began > 20:
-                raise RuntimeError(Path(self.log.name).read_text())
+        else:
+            raise RuntimeError(b"".join(said).decode())
         self.ready = time.monotonic() - began
+        self.log = threading.Thread(target=self.process.stdout.read)
+        self.log.start()
         return self
 
     def __exit__(self, *_):
@@ -130,5 +172,5 @@ class Deployment:
         self.process.send_signal(signal.SIGTERM)
         self.code = self.process.wait(20)
         self.stopped = time.monotonic() - began
-        self.log.close()
+        self.log.join()
         self.folder.cleanup()

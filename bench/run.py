@@ -3,8 +3,10 @@
 
 run.py BUILD_DIR [--runs N] [--seconds S] [--only GROUP,...]
 
-GROUP is process, loops, discovery, noise, routes, transports, mux or dmsg; all of them without --only. Each figure is the
-median and the range of N runs (default 5) on this machine, with the load generator beside the server.
+GROUP is process, loops, discovery, noise, routes, finder, transports, services, registered, mux, cxo,
+cxo_crowd, visualizer or dmsg; all of them without --only, one after another: what is running, and
+the load of the machine when it began, stands on a line of its own. Each figure is the median and the
+range of N runs (default 5) on this machine, with the load generator beside the server.
 CPU of a server is its own user and system time from /proc, divided by what it did: it hardly depends
 on what else the machine does. Where issue or design name a goal, it stands behind the figure.
 """
@@ -16,35 +18,25 @@ import re
 import resource
 import shutil
 import socket
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-from deployment import ROOT, Deployment, ask, cpu_seconds, free_port, rss_mib
+import discoveries
+import feeds
+import visualizer
+from deployment import ALL, ROOT, Deployment, ask, cpu_seconds, free_port, rss_mib
+from measure import BUILD, RUNS, SECONDS, SKYWIRE, option, ours, printed, show, wrk
 
 POSTS = 60_000
 
 
-def option(name, default):
-    return type(default)(sys.argv[sys.argv.index(name) + 1]) if name in sys.argv else default
-
-
-RUNS = option("--runs", 5)
-SECONDS = option("--seconds", 4)
-BUILD = Path(sys.argv[1] if len(sys.argv) > 1 and not sys.argv[1].startswith("-")
-             else ROOT / "build" / "release").resolve()
-SKYWIRE = BUILD / "skywire"
-ONLY = option("--only", "process,loops,discovery,noise,routes,transports,mux,dmsg").split(",")
 IDLE_SECONDS = 12
 GIGABYTES = 4
 DMSG = ("dmsg-discovery", "dmsg-server")
 PLAIN = ("dmsg-discovery", "stun-server")
-TRANSPORTS = 50_000
-# Eight transports at each edge.
-VISORS = 12_500
 
 
 class Redis:
@@ -62,30 +54,6 @@ class Redis:
         self.process.terminate()
         self.process.wait(10)
         self.folder.cleanup()
-
-
-def wrk(server, path, script=None, connections=64):
-    """One run of wrk on one thread: requests/s, p50 and p99 in ms, server CPU per request in us."""
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{SECONDS}s", "--latency"]
-    if script:
-        command += ["-s", script]
-    before = cpu_seconds(server.pid)
-    out = subprocess.run([*command, f"http://127.0.0.1:{server.port}{path}"],
-                         check=True, capture_output=True, text=True).stdout
-    spent = cpu_seconds(server.pid) - before
-    requests = int(re.search(r"(\d+) requests in", out).group(1))
-    bad = re.search(r"Non-2xx or 3xx responses: (\d+)", out)
-    if bad and int(bad.group(1)):
-        raise RuntimeError(f"{bad.group(1)} refused answers\n{out}")
-    unit = {"us": 1e-3, "ms": 1, "s": 1e3}
-
-    def latency(percent):
-        value, name = re.search(rf"{percent}%\s+([\d.]+)(us|ms|s)", out).groups()
-        return float(value) * unit[name]
-
-    return {"requests/s": float(re.search(r"Requests/sec:\s+([\d.]+)", out).group(1)),
-            "p50 ms": latency(50), "p99 ms": latency(99),
-            "CPU us/request": spent / requests * 1e6}
 
 
 def post_script(folder):
@@ -109,22 +77,6 @@ end
     return script, first["static"], open(bodies).readline().strip()
 
 
-def show(title, runs, goals=None):
-    print(f"\n{title}")
-    for name in runs[0]:
-        values = sorted(run[name] for run in runs)
-        goal = f"   goal {goals[name]}" if goals and name in goals else ""
-        print(f"  {name:<32} {statistics.median(values):>12,.2f}"
-              f"   {values[0]:,.2f} .. {values[-1]:,.2f}{goal}", flush=True)
-
-
-def ours(program, *arguments):
-    """The one line of JSON that a program of this folder prints."""
-    done = subprocess.run([BUILD / program, *map(str, arguments)], check=True, capture_output=True,
-                          text=True)
-    return json.loads(done.stdout)
-
-
 def post(server, body):
     with socket.create_connection(("127.0.0.1", server.port), timeout=5) as link:
         link.sendall((f"POST /dmsg-discovery/entry/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
@@ -136,20 +88,37 @@ def post(server, body):
         raise RuntimeError(answer.decode())
 
 
-def lifecycle():
-    runs = []
-    for _ in range(RUNS + 1):
-        with Deployment(SKYWIRE, types=PLAIN) as server:
-            figures = {"exec to ready, ms": server.ready * 1e3,
-                       "resident memory idle, MiB": rss_mib(server.pid)}
-        if server.code != 0:
-            raise RuntimeError(f"exit code {server.code}")
-        figures["SIGTERM to exit, ms"] = server.stopped * 1e3
-        runs.append(figures)
-    show("Whole process, memory store", runs[1:])
+def process():
+    for title, types, goals in (
+            ("dmsg-discovery and stun-server", PLAIN, {}),
+            ("all blocks of configs/deployment.json", ALL,
+             {"exec to ready, ms": "< 100", "SIGTERM to exit, ms": "< 100",
+              f"resident memory after {IDLE_SECONDS} s idle, MB": "< 30"})):
+        runs = []
+        for _ in range(RUNS + 1):
+            with Deployment(SKYWIRE, types=types) as server:
+                figures = {"exec to ready, ms": server.ready * 1e3,
+                           "resident memory when ready, MB": rss_mib(server.pid) * 1.048576}
+                time.sleep(IDLE_SECONDS)
+                figures[f"resident memory after {IDLE_SECONDS} s idle, MB"] = (
+                    rss_mib(server.pid) * 1.048576)
+            if server.code != 0:
+                raise RuntimeError(f"exit code {server.code}")
+            figures["SIGTERM to exit, ms"] = server.stopped * 1e3
+            runs.append(figures)
+        # The first one reads the program from disk.
+        show(f"Whole process, memory store: {title}", runs[1:], goals)
 
 
-def discovery(title, redis, script, key, body):
+def discovery():
+    with tempfile.TemporaryDirectory(prefix="skywire-bench-") as folder:
+        script, key, body = post_script(folder)
+        discovery_with("memory store", None, script, key, body)
+        with Redis() as redis:
+            discovery_with("Redis", redis, script, key, body)
+
+
+def discovery_with(title, redis, script, key, body):
     gets, posts = [], []
     for _ in range(RUNS):
         with Deployment(SKYWIRE, redis, PLAIN) as server:
@@ -182,58 +151,6 @@ def loops():
                      "other loop and back, ns": figures["wake_round_trip_ns"],
                      "  of it CPU of both, ns": figures["wake_round_trip_cpu_ns"]})
     show("Event loops", runs)
-
-
-def printed(program):
-    """The figures that a program prints as lines of name, value, unit."""
-    lines = subprocess.run([BUILD / program], check=True, capture_output=True,
-                           text=True).stdout.splitlines()
-    return {name: float(value) for name, value, _ in (line.split() for line in lines)}
-
-
-def routes():
-    """A visor's question to the route-finder, forward and back, from body to body."""
-    names = {"answer_200_600_min1_mean": "200 visors, 600 transports, us",
-             "answer_200_600_min1_worst": "  costliest pair, us",
-             "answer_200_600_min4_mean": "  at least 4 hops, us",
-             "answer_5000_50000_min1_mean": "5,000 visors, 50,000 transports, us"}
-    runs = []
-    for _ in range(RUNS):
-        figures = printed("bench_route_finder")
-        runs.append({title: figures[name] for name, title in names.items()})
-    show("Route-finder, CPU of one answer", runs, {names["answer_200_600_min1_mean"]: "<= 100"})
-
-
-def transports():
-    """A transport-discovery with TRANSPORTS in it; every request is signed before the clock starts."""
-    reads, paced, lists, sizes = [], [], [], []
-    for _ in range(RUNS):
-        with Deployment(SKYWIRE, types=("transport-discovery",)) as server:
-            target = f"127.0.0.1:{server.tpd_port}"
-            before = rss_mib(server.pid)
-            ours("bench_transports", "preload", target, TRANSPORTS, VISORS)
-            sizes.append({"kB/transport": (rss_mib(server.pid) - before) * 1024 * 1.024 / TRANSPORTS})
-            spent = cpu_seconds(server.pid)
-            figures = ours("bench_transports", "edge", target, VISORS, 4 * VISORS)
-            spent = cpu_seconds(server.pid) - spent
-            # The load generator asks once for each key's nonce.
-            reads.append({"requests/s": figures["per_s"], "p99 ms": figures["p99_ms"],
-                          "CPU us/request": spent / (figures["requests"] + VISORS) * 1e6})
-            figures = ours("bench_transports", "paced", target, VISORS, 1000, SECONDS)
-            paced.append({"p50 ms": figures["p50_ms"], "p99 ms": figures["p99_ms"]})
-            figures = ours("bench_transports", "list", target, SECONDS)
-            lists.append({"GB/s": figures["gb_per_s"], "MB each": figures["mb_each"],
-                          "first byte p50 ms": figures["first_byte_p50_ms"],
-                          "first byte p99 ms": figures["first_byte_p99_ms"],
-                          "write beside it, p50 ms": figures["write_p50_ms"],
-                          "write beside it, p99 ms": figures["write_p99_ms"]})
-    show(f"transport-discovery: memory with {TRANSPORTS:,} transports", sizes)
-    show("transport-discovery: signed reads by edge, 64 connections", reads,
-         {"requests/s": ">= 22,000"})
-    show("transport-discovery: 1,000 signed reads a second by edge and by id", paced,
-         {"p99 ms": "< 5"})
-    show("transport-discovery: the whole list, one reader", lists,
-         {"GB/s": ">= 1", "first byte p99 ms": "< 5", "write beside it, p99 ms": "< 5"})
 
 
 def noise():
@@ -322,8 +239,26 @@ def stall(server):
     return {"all read, MB/s": all_read["mb_per_s"], "one not read, MB/s": one_not["mb_per_s"]}
 
 
+GROUPS = {group.__name__: group for group in (
+    process, loops, noise, discoveries.routes, discoveries.finder, discoveries.transports,
+    discoveries.services, discoveries.registered, mux, feeds.cxo, feeds.cxo_crowd,
+    visualizer.visualizer, dmsg, discovery)}
+
+
+def chosen():
+    """The groups that were asked for, in their usual order."""
+    if odd := [word for word in sys.argv[1:] if word.startswith("-")
+               and word not in ("--runs", "--seconds", "--only")]:
+        sys.exit(f"not understood: {' '.join(odd)}")
+    names = option("--only", ",".join(GROUPS)).split(",")
+    if unknown := [name for name in names if name not in GROUPS]:
+        sys.exit(f"no such group: {', '.join(map(repr, unknown))}; there are {', '.join(GROUPS)}")
+    return [name for name in GROUPS if name in names]
+
+
 def main():
-    if "discovery" in ONLY:
+    names = chosen()
+    if {"discovery", "finder", "services"} & set(names):
         for tool in ("wrk", "redis-server"):
             if not shutil.which(tool):
                 sys.exit(f"{tool} is missing: make setup")
@@ -332,18 +267,15 @@ def main():
     model = re.search(r"model name\s*:\s*(.*)", Path("/proc/cpuinfo").read_text())
     commit = subprocess.run(["git", "-C", ROOT, "rev-parse", "--short=12", "HEAD"],
                             capture_output=True, text=True).stdout.strip()
+    # Flushed: figures of a group come when all its runs are over, minutes later, and until then
+    # this is all that a pipe has to show.
     print(f"{os.cpu_count()} x {model.group(1) if model else platform.machine()}, "
           f"{platform.release()}, commit {commit}, {time.strftime('%Y-%m-%d', time.gmtime())}")
-    print(f"median and range of {RUNS} runs")
-    for group in (lifecycle, loops, noise, routes, transports, mux, dmsg):
-        if {"lifecycle": "process"}.get(group.__name__, group.__name__) in ONLY:
-            group()
-    if "discovery" in ONLY:
-        with tempfile.TemporaryDirectory(prefix="skywire-bench-") as folder:
-            script, key, body = post_script(folder)
-            discovery("memory store", None, script, key, body)
-            with Redis() as redis:
-                discovery("Redis", redis, script, key, body)
+    print(f"median and range of {RUNS} runs", flush=True)
+    for name in names:
+        load = os.getloadavg()[0]
+        print(f"\n[{time.strftime('%H:%M:%S', time.gmtime())}] {name}, load {load:.1f}", flush=True)
+        GROUPS[name]()
 
 
 if __name__ == "__main__":

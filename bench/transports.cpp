@@ -3,42 +3,32 @@
 //   bench_transports preload HOST:PORT [count] [visors]    registers so many, each by one edge
 //   bench_transports edge HOST:PORT [visors] [requests] [connections]
 //                                        signed reads by edge, as fast as they are answered
-//   bench_transports paced HOST:PORT [visors] [rate] [seconds]
-//                                        signed reads by edge and by id at a fixed rate
+//   bench_transports paced HOST:PORT [visors] [rate] [seconds] [SD_HOST:PORT services]
+//                                        signed reads by edge and by id at a fixed rate, a third of
+//                                        them reads by key of a service-discovery where one is
+//                                        named
 //   bench_transports list HOST:PORT [seconds] [connections]
 //                                        whole lists one after another, and a write every 20 ms
 //
+//   bench_transports graph HOST:PORT [visors] [transports]
+//                                        registers a random graph and prints questions about it for
+//                                        a route-finder
+//
 // Requests are signed before the clock starts. One line of JSON each; latencies in ms.
 
-#include "bench/load.hpp"
-#include "http/signed_request.hpp"
+#include "bench/http_load.hpp"
 #include "transport/entry.hpp"
 
 #include <array>
-
-#include <fmt/format.h>
+#include <optional>
+#include <random>
+#include <set>
+#include <unordered_map>
 
 namespace skywire::bench {
 namespace {
 
 constexpr std::size_t kPerRequest = 500;
-
-double percentile(std::vector<double>& values, double share) {
-    if (values.empty()) return 0;
-    std::sort(values.begin(), values.end());
-    const double index = share * static_cast<double>(values.size() - 1);
-    return values.at(static_cast<std::size_t>(index + 0.5));
-}
-
-/// The same keys in each run.
-std::vector<crypto::KeyPair> make_visors(std::size_t count) {
-    SeededRandom random(42);
-    std::vector<crypto::KeyPair> visors;
-    visors.reserve(count);
-    for (std::size_t i = 0; i < count; ++i)
-        visors.push_back(crypto::generate_key_pair(random));
-    return visors;
-}
 
 /// Transport `index`: its visor and one of the next ones, no pair twice.
 transport::Entry make_transport(const std::vector<crypto::KeyPair>& visors, std::size_t index) {
@@ -48,116 +38,6 @@ transport::Entry make_transport(const std::vector<crypto::KeyPair>& visors, std:
         visors[a].public_key, visors[b].public_key, transport::kStcpr, transport::kLabelAutomatic
     );
 }
-
-std::string request_text(
-    std::string_view method,
-    std::string_view target,
-    std::string_view body,
-    const http::Fields& fields
-) {
-    std::string text = fmt::format("{} {} HTTP/1.1\r\nHost: x\r\n", method, target);
-    for (const auto& [name, value] : fields)
-        text += fmt::format("{}: {}\r\n", name, value);
-    if (method == "POST") text += fmt::format("Content-Length: {}\r\n", body.size());
-    text += "\r\n";
-    text += body;
-    return text;
-}
-
-std::string signed_request(
-    std::string_view method,
-    std::string_view target,
-    std::string_view body,
-    const crypto::KeyPair& keys,
-    std::uint64_t nonce
-) {
-    http::Fields fields;
-    http::sign_request(fields, keys, body, nonce);
-    return request_text(method, target, body, fields);
-}
-
-/// One kept connection; one request at a time.
-class Connection {
- public:
-    Connection(net::Context context, net::Address server)
-        : context_(std::move(context)), server_(std::move(server)), buffer_(1 << 18) {}
-
-    struct Answer {
-        unsigned status = 0;
-        std::size_t bytes = 0;
-        double first_byte_s = 0;
-        double seconds = 0;
-        /// Of short answers.
-        std::string body;
-    };
-
-    Task<Answer> ask(std::string_view request) {
-        if (!stream_)
-            stream_ = need(co_await context_.network.dial(context_.loop, server_), "connect");
-        Answer answer;
-        const double began = wall_seconds();
-        need(co_await stream_->write(as_bytes(request)), "write");
-        std::string head;
-        std::size_t end = std::string::npos;
-        while (end == std::string::npos) {
-            const std::size_t size = co_await read();
-            if (answer.first_byte_s == 0) answer.first_byte_s = wall_seconds() - began;
-            head.append(as_text(ByteSpan(buffer_).first(size)));
-            end = head.find("\r\n\r\n");
-        }
-        answer.body = head.substr(end + 4);
-        head.resize(end);
-        answer.status = static_cast<unsigned>(std::stoul(head.substr(9, 3)));
-        answer.bytes = answer.body.size();
-        if (head.find("chunked") != std::string::npos) {
-            co_await read_chunks(answer);
-        } else {
-            const std::size_t at = head.find("Content-Length: ");
-            const std::size_t length =
-                at == std::string::npos ? 0 : std::stoul(head.substr(at + 16));
-            while (answer.bytes < length) {
-                const std::size_t size = co_await read();
-                answer.bytes += size;
-                if (answer.bytes < 4096) answer.body.append(as_text(ByteSpan(buffer_).first(size)));
-            }
-        }
-        answer.seconds = wall_seconds() - began;
-        co_return answer;
-    }
-
-    Task<std::uint64_t> nonce_of(crypto::PublicKey key) {
-        const std::string request =
-            request_text("GET", "/security/nonces/" + key.to_text(), "", {});
-        const Answer answer = co_await ask(request);
-        const auto body = need(parse_json(answer.body), "nonce");
-        co_return body.as_object().at("next_nonce").to_number<std::uint64_t>();
-    }
-
- private:
-    Task<std::size_t> read() {
-        const std::size_t size = need(co_await stream_->read_some(buffer_), "read");
-        if (size == 0) give_up("read", "the server has closed the connection");
-        co_return size;
-    }
-
-    /// Until the last chunk, which no list's text looks like.
-    Task<> read_chunks(Answer& answer) {
-        constexpr std::string_view kEnd = "\r\n0\r\n\r\n";
-        std::string tail = answer.body;
-        while (!tail.ends_with(kEnd)) {
-            const std::size_t size = co_await read();
-            answer.bytes += size;
-            const std::string_view text = as_text(ByteSpan(buffer_).first(size));
-            tail.append(text.substr(text.size() - std::min(text.size(), kEnd.size())));
-            if (tail.size() > 2 * kEnd.size()) tail.erase(0, tail.size() - kEnd.size());
-        }
-    }
-
-    net::Context context_;
-    net::Address server_;
-    std::unique_ptr<net::Stream> stream_;
-    Bytes buffer_;
-};
 
 Task<> preload(net::Context context, net::Address server, std::size_t count, std::size_t visors) {
     const auto keys = make_visors(visors);
@@ -181,6 +61,47 @@ Task<> preload(net::Context context, net::Address server, std::size_t count, std
         if (answer.status != 201) give_up("register", std::to_string(answer.status));
     }
     fmt::print("{{\"transports\": {}, \"seconds\": {:.2f}}}\n", count, wall_seconds() - began);
+}
+
+/// Random transports of a few visors, as route_finder.cpp has them, and what a visor asks.
+Task<> graph(net::Context context, net::Address server, std::size_t visors, std::size_t count) {
+    constexpr std::size_t kQuestions = 500;
+    const auto keys = make_visors(visors);
+    std::mt19937_64 random(1);
+    const auto pair = [&] {
+        const std::size_t a = random() % visors;
+        return std::pair(a, (a + 1 + random() % (visors - 1)) % visors);
+    };
+    std::unordered_map<std::size_t, std::string> bodies;
+    std::set<std::pair<std::size_t, std::size_t>> made;
+    while (made.size() < count) {
+        const auto [a, b] = pair();
+        if (!made.emplace(std::min(a, b), std::max(a, b)).second) continue;
+        transport::SignedEntry entry;
+        entry.entry = transport::make_entry(
+            keys[a].public_key,
+            keys[b].public_key,
+            random() % 2 == 0 ? transport::kStcpr : transport::kSudph,
+            transport::kLabelAutomatic
+        );
+        std::string& body = bodies[a];
+        body += (body.empty() ? "[" : ",") + transport::to_json(entry);
+    }
+    Connection connection(context, std::move(server));
+    for (const auto& [a, body] : bodies) {
+        const auto answer =
+            co_await connection.ask(signed_request("POST", "/transports/", body + "]", keys[a], 0));
+        if (answer.status != 201) give_up("register", std::to_string(answer.status));
+    }
+    for (std::size_t i = 0; i < kQuestions; ++i) {
+        const auto [a, b] = pair();
+        fmt::print(
+            R"({{"Edges":["{0}:{1}","{1}:{0}"],"Opts":{{"MinHops":1,"MaxHops":50}}}})"
+            "\n",
+            keys[a].public_key,
+            keys[b].public_key
+        );
+    }
 }
 
 /// Requests of one connection, in order: each key is asked for on one connection alone.
@@ -277,22 +198,46 @@ Task<> edge(
     print_latencies(lanes, wall_seconds() - began);
 }
 
+struct Services {
+    net::Address server;
+    std::size_t count;
+};
+
+/// Every third lane asks for services by key instead, which nobody signs.
+void ask_for_services(
+    const net::Context& context, const Services& services, std::vector<Lane>& lanes
+) {
+    const auto keys = make_service_keys(services.count);
+    for (std::size_t i = 0; i < lanes.size(); i += 3) {
+        lanes[i].connection = std::make_unique<Connection>(context, services.server);
+        for (std::size_t number = 0; number < lanes[i].requests.size(); ++number) {
+            const auto& key = keys[(i + number * lanes.size()) % keys.size()].public_key;
+            lanes[i].requests[number] = request_text(
+                "GET", fmt::format("/api/services/{}:{}?type=vpn", key, kServicePort), "", {}
+            );
+        }
+    }
+}
+
 Task<> paced(
     net::Context context,
     net::Address server,
     std::size_t visors,
     std::size_t rate,
-    std::size_t seconds
+    std::size_t seconds,
+    std::optional<Services> services
 ) {
     constexpr std::size_t kConnections = 64;
     auto lanes = co_await make_lanes(context, server, visors, rate * seconds, kConnections, true);
+    for (Lane& lane : lanes)
+        lane.requests.resize(std::min(lane.requests.size(), rate * seconds / kConnections));
+    if (services) ask_for_services(context, *services, lanes);
     net::Scope scope(context.loop);
     const double began = wall_seconds();
-    const Duration interval = std::chrono::seconds(kConnections) / rate;
+    const Duration interval = Duration(std::chrono::seconds(kConnections)) / rate;
     const SteadyTime first = context.clock.now();
     for (std::size_t i = 0; i < lanes.size(); ++i) {
         Lane& lane = lanes[i];
-        lane.requests.resize(std::min(lane.requests.size(), rate * seconds / kConnections));
         const SteadyTime at = first + interval * i / lanes.size();
         scope.spawn("lane", [&lane, &context, interval, at] {
             return run_paced(lane, context.clock, interval, at);
@@ -341,18 +286,32 @@ Task<> write_on(
     }
 }
 
-Task<> list(
-    net::Context context, net::Address server, std::size_t seconds, std::size_t connections
+Task<> read_on(
+    net::Context context, net::Address server, std::size_t connections, Lists& lists, double until
 ) {
-    Lists lists;
-    std::vector<double> writes;
     net::Scope scope(context.loop);
-    const double began = wall_seconds();
-    const double until = began + static_cast<double>(seconds);
     for (std::size_t i = 0; i < connections; ++i)
         scope.spawn("list", [&] { return read_lists(context, server, lists, until); });
-    scope.spawn("write", [&] { return write_on(context, server, writes, until); });
     co_await scope.wait_empty();
+}
+
+Task<int> begun(Task<> task) {
+    co_await std::move(task);
+    co_return 0;
+}
+
+void list(World& world, const net::Address& server, std::size_t seconds, std::size_t connections) {
+    Lists lists;
+    std::vector<double> writes;
+    const double began = wall_seconds();
+    const double until = began + static_cast<double>(seconds);
+    // On a loop of its own: what the reader takes for itself is not the server's.
+    auto writing = asio::co_spawn(
+        world.loops.at(1), write_on(world.context(1), server, writes, until), asio::use_future
+    );
+    world.run(0, begun(read_on(world.context(0), server, connections, lists, until)));
+    const double took = wall_seconds() - began;
+    writing.get();
     const double gigabytes = static_cast<double>(lists.bytes) * 1e-9;
     fmt::print(
         "{{\"lists\": {}, \"mb_each\": {:.1f}, \"gb_per_s\": {:.3f}, \"first_byte_p50_ms\": "
@@ -360,17 +319,12 @@ Task<> list(
         "\"first_byte_p99_ms\": {:.3f}, \"write_p50_ms\": {:.3f}, \"write_p99_ms\": {:.3f}}}\n",
         lists.count,
         gigabytes * 1e3 / static_cast<double>(std::max<std::size_t>(lists.count, 1)),
-        gigabytes / (wall_seconds() - began),
+        gigabytes / took,
         percentile(lists.first_byte, 0.5),
         percentile(lists.first_byte, 0.99),
         percentile(writes, 0.5),
         percentile(writes, 0.99)
     );
-}
-
-Task<int> begun(Task<> task) {
-    co_await std::move(task);
-    co_return 0;
 }
 
 int run(const std::vector<std::string>& arguments) {
@@ -380,7 +334,7 @@ int run(const std::vector<std::string>& arguments) {
     };
     const std::string& what = arguments[0];
     const net::Address server = need(net::Address::parse(arguments[1]), "address");
-    World world(1);
+    World world(2);
     const net::Context context = world.context(0);
     if (what == "preload") {
         world.run(0, begun(preload(context, server, number(2, 50'000), number(3, 12'500))));
@@ -389,11 +343,17 @@ int run(const std::vector<std::string>& arguments) {
             0, begun(edge(context, server, number(2, 12'500), number(3, 50'000), number(4, 64)))
         );
     } else if (what == "paced") {
+        std::optional<Services> services;
+        if (arguments.size() > 6)
+            services = {need(net::Address::parse(arguments[5]), "address"), number(6, 0)};
+        const std::size_t visors = number(2, 12'500);
         world.run(
-            0, begun(paced(context, server, number(2, 12'500), number(3, 1000), number(4, 10)))
+            0, begun(paced(context, server, visors, number(3, 1000), number(4, 10), services))
         );
+    } else if (what == "graph") {
+        world.run(0, begun(graph(context, server, number(2, 200), number(3, 600))));
     } else if (what == "list") {
-        world.run(0, begun(list(context, server, number(2, 5), number(3, 1))));
+        list(world, server, number(2, 5), number(3, 1));
     } else {
         give_up("unknown", what);
     }

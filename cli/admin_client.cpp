@@ -147,7 +147,8 @@ Result<> AdminClient::find_by_config(const AdminOptions& options, Session& sessi
     // A file that somebody is editing still says which process is meant: its path does.
     if (!loaded.config) {
         session.io.err << fmt::format(
-            "{}: has errors (skywire svc check); looking for its process all the same\n",
+            "{}\n{}: has errors (skywire svc check); looking for its process all the same\n",
+            loaded.problems.front().to_string(options.config),
             options.config
         );
     } else if (loaded.config->supervisor.admin_addr) {
@@ -176,7 +177,7 @@ Result<> AdminClient::find_by_config(const AdminOptions& options, Session& sessi
     return fail(
         errc::not_found,
         fmt::format(
-            "no process runs {}{} (looked for {})",
+            "no process runs {}{} (looked for {}; --admin names that of another user's)",
             options.config,
             options.only.empty() ? "" : fmt::format(" --only {}", fmt::join(options.only, ",")),
             candidates.front().to_string()

@@ -33,7 +33,7 @@ class ArResolve final : public Command {
     }
 
     int run(Session& session) override {
-        const auto key = crypto::PublicKey::from_text_not_null(key_);
+        const auto key = parse_key(key_);
         if (!key) return usage_error(session, *this, key.error().message());
         return run_service(session, *this, options_, kType, [&](ServiceClient& client) {
             return print(client, session);
@@ -45,19 +45,18 @@ class ArResolve final : public Command {
         const auto answer = co_await client.signed_get("/resolve/" + type_ + "/" + key_);
         if (!answer && answer.error() == make_error_code(errc::not_found))
             co_return fail(errc::not_found, "no " + type_ + " binding of this key");
-        if (!answer) co_return answer.error();
-        if (options_.json) {
-            session.io.out << answer->body_view() << '\n';
-            co_return Result<>();
-        }
-        const auto parsed = json_of(*answer);
-        if (!parsed) co_return parsed.error();
+        co_return show_answer(session, options_, answer, [&](const json::value& binding) {
+            print_binding(session.io.out, binding);
+            return Result<>();
+        });
+    }
+
+    static void print_binding(std::ostream& out, const json::value& binding) {
         for (const char* member :
              {"remote_addr", "remote_addr_v6", "port", "public_ip", "public_ip_v6", "addresses"}) {
-            const std::string text = text_of(*parsed, member);
-            if (!text.empty()) session.io.out << fmt::format("{:<15} {}\n", member, text);
+            const std::string text = text_of(binding, member);
+            if (!text.empty()) out << fmt::format("{:<15} {}\n", member, text);
         }
-        co_return Result<>();
     }
 
     ServiceOptions options_;
@@ -83,24 +82,23 @@ class ArList final : public Command {
  private:
     Task<Result<>> print(ServiceClient& client, Session& session) {
         const auto answer = co_await client.get("/transports");
-        if (!answer) co_return answer.error();
-        if (options_.json) {
-            session.io.out << answer->body_view() << '\n';
-            co_return Result<>();
-        }
-        const auto parsed = json_of(*answer);
-        if (!parsed) co_return parsed.error();
+        co_return show_answer(session, options_, answer, [&](const json::value& types) {
+            print_keys(session.io.out, types);
+            return Result<>();
+        });
+    }
+
+    static void print_keys(std::ostream& out, const json::value& types) {
         Table table({"TYPE", "KEY"});
-        if (parsed->is_object()) {
-            for (const auto& [type, keys] : parsed->get_object()) {
+        if (types.is_object()) {
+            for (const auto& [type, keys] : types.get_object()) {
                 if (!keys.is_array()) continue;
                 for (const json::value& key : keys.get_array())
                     if (key.is_string())
                         table.add({std::string(type), std::string(key.get_string())});
             }
         }
-        table.print(session.io.out);
-        co_return Result<>();
+        table.print(out);
     }
 
     ServiceOptions options_;

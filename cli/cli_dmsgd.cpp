@@ -66,20 +66,22 @@ class DmsgdList final : public Command {
 
     Task<Result<>> print(ServiceClient& client, Session& session) {
         const auto answer = co_await client.get(target());
-        if (!answer) co_return answer.error();
-        if (options_.json) {
-            session.io.out << answer->body_view() << '\n';
-            co_return Result<>();
-        }
-        const auto parsed = json_of(*answer);
-        if (!parsed) co_return parsed.error();
-        if (what_ == What::servers) {
-            print_servers(session.io.out, *parsed);
-        } else if (parsed->is_array()) {
-            for (const json::value& key : parsed->get_array())
-                if (key.is_string()) session.io.out << std::string_view(key.get_string()) << '\n';
-        }
-        co_return Result<>();
+        co_return show_answer(session, options_, answer, [&](const json::value& list) {
+            if (what_ == What::servers) {
+                print_servers(session.io.out, list);
+            } else {
+                print_keys(session.io.out, list);
+                const bool none = !list.is_array() || list.get_array().empty();
+                if (none) session.io.err << fmt::format("no {} are registered\n", name());
+            }
+            return Result<>();
+        });
+    }
+
+    static void print_keys(std::ostream& out, const json::value& keys) {
+        if (!keys.is_array()) return;
+        for (const json::value& key : keys.get_array())
+            if (key.is_string()) out << std::string_view(key.get_string()) << '\n';
     }
 
     static void print_servers(std::ostream& out, const json::value& entries) {
@@ -124,7 +126,7 @@ class DmsgdEntry final : public Command {
     }
 
     int run(Session& session) override {
-        const auto key = crypto::PublicKey::from_text_not_null(key_);
+        const auto key = parse_key(key_);
         if (!key) return usage_error(session, *this, key.error().message());
         return run_service(session, *this, options_, kType, [&](ServiceClient& client) {
             return print(client, session);

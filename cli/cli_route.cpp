@@ -70,17 +70,12 @@ class RouteFind final : public Command {
         const auto answer = expect_ok(co_await client.send(
             http::Method::post, "/routes", std::move(question), std::move(fields)
         ));
-        if (!answer) co_return answer.error();
-        if (options_.json) {
-            session.io.out << answer->body_view() << '\n';
-            co_return Result<>();
-        }
-        const auto parsed = json_of(*answer);
-        if (!parsed) co_return parsed.error();
-        if (!parsed->is_object()) co_return fail(errc::unavailable, "the answer is no object");
-        for (const auto& [pair, routes] : parsed->get_object())
-            if (routes.is_array()) print_routes(session.io.out, pair, routes.get_array());
-        co_return Result<>();
+        co_return show_answer(session, options_, answer, [&](const json::value& pairs) -> Result<> {
+            if (!pairs.is_object()) return fail(errc::unavailable, "the answer is no object");
+            for (const auto& [pair, routes] : pairs.get_object())
+                if (routes.is_array()) print_routes(session.io.out, pair, routes.get_array());
+            return {};
+        });
     }
 
     static void print_routes(std::ostream& out, std::string_view pair, const json::array& routes) {

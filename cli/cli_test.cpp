@@ -21,6 +21,7 @@ TEST_CASE("cli: svc run --list and svc list print the types, sorted") {
         "  config-bootstrapper\n"
         "  dmsg-discovery\n"
         "  dmsg-server\n"
+        "  network-visualizer\n"
         "  noop\n"
         "  route-finder\n"
         "  service-discovery\n"
@@ -97,7 +98,7 @@ TEST_CASE("cli: every command has help, with its options") {
 }
 
 TEST_CASE("cli: svc check names file, line, column and the nearest key, and exits 1") {
-    const TestFolder folder;
+    const TemporaryFolder folder;
     const std::string file = folder.write("d.json", R"({
   "services": [
     {"type": "noop", "tick_secnds": 3}
@@ -117,7 +118,7 @@ TEST_CASE("cli: svc check names file, line, column and the nearest key, and exit
 }
 
 TEST_CASE("cli: svc check --json is for machines") {
-    const TestFolder folder;
+    const TemporaryFolder folder;
     const std::string file =
         folder.write("d.json", R"({"services": [{"type": "noop", "tick_secnds": 3}]})");
     const Ran run = run_line({"svc", "check", "--json", file});
@@ -137,7 +138,7 @@ TEST_CASE("cli: svc check of a file that is not there, and of two") {
 }
 
 TEST_CASE("cli: an unknown type is named with its place and the known ones") {
-    const TestFolder folder;
+    const TemporaryFolder folder;
     const std::string file = folder.write(
         "d.json",
         R"({"services": [{"type": "noop"}, {"type": "noop", "name": "b"}, {"type": "nop"}]})"
@@ -146,11 +147,11 @@ TEST_CASE("cli: an unknown type is named with its place and the known ones") {
     CHECK(run.code == kFailed);
     CHECK(run.err.find("nop") != std::string::npos);
     CHECK(run.err.find("dmsg-discovery") != std::string::npos);
-    CHECK(run.err.find("2") != std::string::npos);
+    CHECK(run.err.find('2') != std::string::npos);
 }
 
 TEST_CASE("cli: svc list and svc graph of a file") {
-    const TestFolder folder;
+    const TemporaryFolder folder;
     const std::string file = folder.write("d.json", R"({"services": [
         {"type": "test-service", "name": "a", "addr": "127.0.0.1:9090"},
         {"type": "test-service", "name": "b", "depends_on": ["a"]}]})");
@@ -170,7 +171,7 @@ TEST_CASE("cli: svc list and svc graph of a file") {
 }
 
 TEST_CASE("cli: commands to a process that does not run say where they looked") {
-    const TestFolder folder;
+    const TemporaryFolder folder;
     const std::string file = folder.write("d.json", R"({"services": [{"type": "noop"}]})");
     const Ran run = run_line({"svc", "status", "--config", file});
     CHECK(run.code == kFailed);
@@ -182,8 +183,8 @@ TEST_CASE("cli: commands to a process that does not run say where they looked") 
 }
 
 TEST_CASE("cli: keys gen writes a file that keys show reads") {
-    const TestFolder folder;
-    const std::string file = folder.path() + "/key";
+    const TemporaryFolder folder;
+    const std::string file = folder / "key";
     const Ran made = run_line({"keys", "gen", "--out", file});
     CHECK(made.code == kDone);
     CHECK(made.out.size() == 67);
@@ -199,7 +200,7 @@ TEST_CASE("cli: keys gen writes a file that keys show reads") {
     CHECK(run_line({"keys", "show", file}).out == made.out);
     REQUIRE(::chmod(file.c_str(), 0644) == 0);
     CHECK(run_line({"keys", "show", file}).err.find("0644") != std::string::npos);
-    CHECK(run_line({"keys", "show", folder.path() + "/none"}).code == kFailed);
+    CHECK(run_line({"keys", "show", folder / "none"}).code == kFailed);
 }
 
 TEST_CASE("cli: keys gen --seed gives the network's pair of that text") {

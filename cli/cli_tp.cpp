@@ -32,14 +32,12 @@ Shown shown(const json::value& entry) {
 }
 
 /// Of an array of entries, `null`, or one entry.
-Result<std::vector<Shown>> entries_of(const http::Response& response) {
-    const auto parsed = json_of(response);
-    if (!parsed) return parsed.error();
+std::vector<Shown> entries_of(const json::value& answer) {
     std::vector<Shown> entries;
-    if (parsed->is_object()) entries.push_back(shown(*parsed));
-    if (!parsed->is_array()) return entries;
-    entries.reserve(parsed->get_array().size());
-    for (const json::value& entry : parsed->get_array())
+    if (answer.is_object()) entries.push_back(shown(answer));
+    if (!answer.is_array()) return entries;
+    entries.reserve(answer.get_array().size());
+    for (const json::value& entry : answer.get_array())
         entries.push_back(shown(entry));
     return entries;
 }
@@ -105,7 +103,7 @@ class TpTree final : public Command {
 
     int run(Session& session) override {
         if (!key_.empty()) {
-            const auto key = crypto::PublicKey::from_text_not_null(key_);
+            const auto key = parse_key(key_);
             if (!key) return usage_error(session, *this, key.error().message());
             key_ = key->to_text();
         }
@@ -117,15 +115,12 @@ class TpTree final : public Command {
  private:
     Task<Result<>> print(ServiceClient& client, Session& session) {
         const auto answer = co_await client.get("/all-transports");
-        if (!answer) co_return answer.error();
-        if (options_.json) {
-            session.io.out << answer->body_view();
-            co_return Result<>();
-        }
-        const auto entries = entries_of(*answer);
-        if (!entries) co_return entries.error();
-        print_tree(session.io.out, *entries, key_);
-        co_return Result<>();
+        co_return show_answer(session, options_, answer, [&](const json::value& list) {
+            const auto entries = entries_of(list);
+            print_tree(session.io.out, entries, key_);
+            if (entries.empty()) session.io.err << "no transports are registered\n";
+            return Result<>();
+        });
     }
 
     ServiceOptions options_;
@@ -168,7 +163,7 @@ class TpGet final : public Command {
 
     int run(Session& session) override {
         if (by_ == By::key) {
-            const auto key = crypto::PublicKey::from_text_not_null(what_);
+            const auto key = parse_key(what_);
             if (!key) return usage_error(session, *this, key.error().message());
         } else if (what_.find_first_not_of("0123456789abcdefABCDEF-") != std::string::npos) {
             return usage_error(session, *this, quote_peer_text(what_) + " is no id");
@@ -182,15 +177,10 @@ class TpGet final : public Command {
     Task<Result<>> print(ServiceClient& client, Session& session) {
         const std::string target = by_ == By::key ? "/transports/edge:" : "/transports/id:";
         const auto answer = co_await client.signed_get(target + what_);
-        if (!answer) co_return answer.error();
-        if (options_.json) {
-            session.io.out << answer->body_view();
-            co_return Result<>();
-        }
-        const auto entries = entries_of(*answer);
-        if (!entries) co_return entries.error();
-        print_table(session.io.out, *entries);
-        co_return Result<>();
+        co_return show_answer(session, options_, answer, [&](const json::value& list) {
+            print_table(session.io.out, entries_of(list));
+            return Result<>();
+        });
     }
 
     By by_;

@@ -3,14 +3,18 @@
 #include "framework/problem.hpp"
 
 #include <algorithm>
+#include <cerrno>
 #include <csignal>
 #include <iostream>
 #include <map>
 #include <sstream>
+#include <system_error>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
+#include <poll.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 namespace skywire::cli {
 
@@ -23,6 +27,7 @@ const std::map<std::string, std::string, std::less<>>& groups() {
         {"tp", "Ask a transport-discovery"},
         {"route", "Ask a route-finder"},
         {"ar", "Ask an address-resolver"},
+        {"cxo", "Read the feeds of a deployment"},
         {"dmsgd", "Ask a dmsg-discovery, as it lists"},
         {"dmsg", "Reach keys over dmsg, look at its discovery, try its servers"},
         {"disc", "Ask a dmsg-discovery"},
@@ -213,6 +218,25 @@ void raise_descriptor_limit() {
     ::setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+/// Whether all that was printed has gone where it should; where not, says so. A reader that has
+/// seen enough (`| head`) is no failure.
+bool flush_output() {
+    errno = 0;
+    std::cout.flush();
+    if (std::cout) return true;
+    // Of what failed before, in the middle of much, the reason is not known any more.
+    const int error = errno;
+    pollfd out{STDOUT_FILENO, POLLOUT, 0};
+    const bool reader_gone =
+        error == EPIPE || (::poll(&out, 1, 0) == 1 && (out.revents & POLLERR) != 0);
+    if (reader_gone) return true;
+    std::cerr << fmt::format(
+        "skywire: standard output cannot be written{}\n",
+        error == 0 ? "" : ": " + std::generic_category().message(error)
+    );
+    return false;
+}
+
 }  // namespace
 
 int usage_error(Session& session, const Command& command, const std::string& message) {
@@ -252,6 +276,10 @@ Commands all_commands() {
     commands.push_back(make_cli_tp_id());
     commands.push_back(make_cli_route_find());
     commands.push_back(make_cli_sd());
+    commands.push_back(make_cli_cxo_feeds());
+    commands.push_back(make_cli_cxo_get());
+    commands.push_back(make_cli_cxo_watch());
+    commands.push_back(make_cli_cxo_stat());
     commands.push_back(make_cli_ar_resolve());
     commands.push_back(make_cli_ar_list());
     commands.push_back(make_cli_dmsgd_clients());
@@ -298,8 +326,7 @@ int run_program(int argc, char** argv, const framework::ServiceRegistry& registr
     std::signal(SIGPIPE, SIG_IGN);
     raise_descriptor_limit();
     const int code = run_cli({argv + 1, argv + argc}, registry, {std::cout, std::cerr});
-    std::cout.flush();
-    return code;
+    return flush_output() || code != kDone ? code : kFailed;
 }
 
 }  // namespace skywire::cli

@@ -20,7 +20,7 @@ std::string output_of(const std::string& command) {
 }
 
 /// What bash offers for a line whose last word is being typed.
-std::string complete(const TestFolder& folder, const std::string& words, int index) {
+std::string complete(const TemporaryFolder& folder, const std::string& words, int index) {
     const std::string script = folder.write("skywire.bash", run_line({"completion", "bash"}).out);
     const std::string driver = folder.write(
         "driver.bash",
@@ -33,7 +33,7 @@ std::string complete(const TestFolder& folder, const std::string& words, int ind
 }  // namespace
 
 TEST_CASE("completion: bash offers commands, options and values where they belong") {
-    const TestFolder folder;
+    const TemporaryFolder folder;
     CHECK(complete(folder, "skywire s", 1) == "svc\n");
     CHECK(complete(folder, "skywire svc st", 2) == "status\nstop\nstart\n");
     CHECK(complete(folder, "skywire svc run --co", 3) == "--config\n");

@@ -17,7 +17,7 @@ constexpr std::size_t kBufferBytes = 64 * 1024;
 /// whoever shares the descriptor.
 class Terminal {
  public:
-    Terminal(Executor loop, int fd) : stream_(std::move(loop), ::dup(fd)) {
+    Terminal(const Executor& loop, int fd) : stream_(loop, ::dup(fd)) {
         flags_ = ::fcntl(fd, F_GETFL);
     }
     ~Terminal() {

@@ -50,7 +50,7 @@ class DiscEntry final : public Command {
     }
 
     int run(Session& session) override {
-        const auto key = crypto::PublicKey::from_text_not_null(key_);
+        const auto key = parse_key(key_);
         if (!key) return usage_error(session, *this, key.error().message());
         return run_dmsg(session, *this, options_, [&](DmsgWorld& world) {
             return print(world, session, *key);

@@ -1,5 +1,6 @@
 #include "cli/dmsg_world.hpp"
 #include "framework/json_writer.hpp"
+#include "net/deadline.hpp"
 #include "net/scope.hpp"
 #include "net/timer.hpp"
 
@@ -42,6 +43,23 @@ bool is_pattern(ByteSpan bytes, std::uint64_t offset) {
     for (std::size_t i = 0; i < bytes.size(); ++i)
         if (bytes[i] != static_cast<std::byte>((offset + i) % 251)) return false;
     return true;
+}
+
+/// A step of a stream that ends: the other side may wait for what this one never sends.
+template <class T>
+Task<Result<T>> within_timeout(DmsgWorld& world, Task<Result<T>> step) {
+    auto done =
+        co_await net::with_deadline(world.context().clock, world.deadline(), std::move(step));
+    if (!done && done.error() == make_error_code(errc::timed_out)) {
+        co_return fail(
+            errc::timed_out,
+            fmt::format(
+                "nothing came or went for {}: --echo is for both sides, or neither",
+                format_duration(world.timeout())
+            )
+        );
+    }
+    co_return done;
 }
 
 /// What one round of streams came to.
@@ -237,26 +255,28 @@ class DmsgIperf final : public Command {
         if (echo_) {
             outcome = co_await send_and_compare(world, stream, bytes);
         } else {
-            outcome = co_await send_and_count(stream, bytes);
+            outcome = co_await send_and_count(world, stream, bytes);
         }
         stream.close();
         co_return outcome;
     }
 
-    static Task<Result<>> send_and_count(net::Stream& stream, std::uint64_t bytes) {
+    static Task<Result<>> send_and_count(
+        DmsgWorld& world, net::Stream& stream, std::uint64_t bytes
+    ) {
         Prefix prefix{};
         boost::endian::store_big_u64(to_raw(prefix), bytes);
         Bytes buffer(static_cast<std::size_t>(std::min<std::uint64_t>(bytes, kBufferBytes)));
         fill_pattern(buffer, 0);
-        auto written = co_await stream.write(prefix);
+        auto written = co_await within_timeout(world, stream.write(prefix));
         for (std::uint64_t left = bytes; written && left > 0;) {
             const auto size =
                 static_cast<std::size_t>(std::min<std::uint64_t>(left, buffer.size()));
-            written = co_await stream.write(ByteSpan(buffer).first(size));
+            written = co_await within_timeout(world, stream.write(ByteSpan(buffer).first(size)));
             left -= size;
         }
         if (!written) co_return written.error();
-        const auto answered = co_await read_all(stream, prefix);
+        const auto answered = co_await within_timeout(world, read_all(stream, prefix));
         if (!answered) co_return answered.error();
         const std::uint64_t counted = boost::endian::load_big_u64(to_raw(prefix));
         if (counted != bytes)
@@ -267,7 +287,9 @@ class DmsgIperf final : public Command {
     Task<Result<>> send_and_compare(DmsgWorld& world, net::Stream& stream, std::uint64_t bytes) {
         Result<> compared;
         net::Scope scope(world.context().loop);
-        scope.spawn("compare", [&]() -> Task<> { compared = co_await compare(stream, bytes); });
+        scope.spawn("compare", [&]() -> Task<> {
+            compared = co_await compare(world, stream, bytes);
+        });
         Bytes buffer(static_cast<std::size_t>(std::min<std::uint64_t>(bytes, kBufferBytes)));
         Result<> written;
         co_await asio::this_coro::throw_if_cancelled(false);
@@ -275,7 +297,7 @@ class DmsgIperf final : public Command {
             const auto size =
                 static_cast<std::size_t>(std::min<std::uint64_t>(bytes - sent, buffer.size()));
             fill_pattern(std::span(buffer).first(size), sent);
-            written = co_await stream.write(ByteSpan(buffer).first(size));
+            written = co_await within_timeout(world, stream.write(ByteSpan(buffer).first(size)));
             sent += size;
         }
         if (!written) stream.close();
@@ -287,10 +309,10 @@ class DmsgIperf final : public Command {
         co_return compared;
     }
 
-    static Task<Result<>> compare(net::Stream& stream, std::uint64_t bytes) {
+    static Task<Result<>> compare(DmsgWorld& world, net::Stream& stream, std::uint64_t bytes) {
         Bytes buffer(kBufferBytes);
         for (std::uint64_t seen = 0; seen < bytes;) {
-            const auto size = co_await stream.read_some(buffer);
+            const auto size = co_await within_timeout(world, stream.read_some(buffer));
             if (!size) co_return size.error();
             if (*size == 0) {
                 co_return fail(errc::closed, fmt::format("{} of {} bytes came back", seen, bytes));

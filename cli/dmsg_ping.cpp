@@ -65,7 +65,7 @@ class DmsgPing final : public Command {
     }
 
     int run(Session& session) override {
-        const auto key = crypto::PublicKey::from_text_not_null(key_);
+        const auto key = parse_key(key_);
         if (!key) return usage_error(session, *this, key.error().message());
         const auto count = parse_number("--count", count_, 1, kPingsMax);
         if (!count) return failure(session, *this, count.error());
@@ -190,7 +190,7 @@ class DmsgProbe final : public Command {
     }
 
     int run(Session& session) override {
-        const auto key = crypto::PublicKey::from_text_not_null(key_);
+        const auto key = parse_key(key_);
         if (!key) return usage_error(session, *this, key.error().message());
         std::optional<dmsg::Address> to;
         if (!to_.empty()) {

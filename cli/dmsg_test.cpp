@@ -20,7 +20,7 @@ const std::string kNobody = crypto::deterministic_key_pair("dmsg_test nobody").p
 class Live {
  public:
     explicit Live(const std::string& block) {
-        const std::string admin = "unix:" + folder_.path() + "/admin.sock";
+        const std::string admin = "unix:" + folder_ / "admin.sock";
         auto loaded = framework::load_deployment(
             "test.json",
             R"({"supervisor": {"admin_addr": ")" + admin + R"("}, "services": [)" + block + "]}",
@@ -48,7 +48,7 @@ class Live {
     }
 
  private:
-    TestFolder folder_;
+    TemporaryFolder folder_;
     framework::ServiceRegistry registry_ = test_types();
     SystemClock clock_;
     SystemRandom random_;
@@ -260,8 +260,8 @@ TEST_CASE("dmsg commands: a repeatable option takes one value, and no positional
 }
 
 TEST_CASE("dmsg commands: a server's file is made once, for its owner alone") {
-    const TestFolder folder;
-    const std::string file = folder.path() + "/server.json";
+    const TemporaryFolder folder;
+    const std::string file = folder / "server.json";
     const std::vector<std::string> line = {
         "dmsg",
         "server",

@@ -238,6 +238,12 @@ Task<Result<>> DmsgWorld::connect() {
     co_return ready;
 }
 
+Result<crypto::PublicKey> parse_key(std::string_view text) {
+    auto key = crypto::PublicKey::from_text_not_null(text);
+    if (!key) return malformed(quote_peer_text(text), key.error());
+    return key;
+}
+
 Result<dmsg::Address> parse_dmsg_address(std::string_view text, std::uint16_t default_port) {
     const std::string_view shown = text;
     if (text.starts_with(kScheme)) text.remove_prefix(kScheme.size());

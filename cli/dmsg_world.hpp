@@ -70,6 +70,9 @@ class DmsgWorld {
 };
 
 /// "KEY:PORT", "dmsg://KEY:PORT", or a key alone with `default_port`.
+/// The key that `text` says; errc::malformed quotes what does not.
+Result<crypto::PublicKey> parse_key(std::string_view text);
+
 Result<dmsg::Address> parse_dmsg_address(std::string_view text, std::uint16_t default_port);
 
 /// "0.53 ms"

@@ -18,6 +18,7 @@ constexpr std::uint16_t kResolverPort = 9093;
 constexpr std::uint16_t kRouteFinderPort = 9092;
 constexpr std::uint16_t kTransportSetupPort = 9088;
 constexpr std::uint16_t kBootstrapperPort = 9082;
+constexpr std::uint16_t kVisualizerPort = 8080;
 
 struct TestKey {
     std::string_view name;
@@ -57,6 +58,7 @@ class Blocks {
         };
         if (const auto ips = stun_ips(); ips.size() == 2) blocks.push_back(stun_server(ips));
         blocks.push_back(config_bootstrapper());
+        blocks.push_back(network_visualizer());
         return blocks;
     }
 
@@ -94,6 +96,11 @@ class Blocks {
         return made;
     }
 
+    /// In a container a service listens on every interface; others find it by its name.
+    void tell_others(json::object& made, std::string_view type, std::uint16_t port) const {
+        if (options_.form == Form::docker) made["health_addr"] = near(type, port);
+    }
+
     json::object dmsg() const { return {{"discovery", discovery_url()}, {"sessions_count", 1}}; }
 
     /// What the discovery-type blocks have in common.
@@ -102,6 +109,7 @@ class Blocks {
     ) const {
         json::object made = block(type, name);
         made["addr"] = listen(port);
+        tell_others(made, type, port);
         made["mode"] = "dual";
         made["dmsg"] = dmsg();
         if (!options_.redis.empty() && database >= 0)
@@ -120,6 +128,7 @@ class Blocks {
         made["local_address"] = listen(kServerPort);
         made["public_address"] = far("dmsg-server", kServerPort);
         made["health_endpoint_address"] = listen(kServerHealthPort);
+        tell_others(made, "dmsg-server", kServerHealthPort);
         made["max_sessions"] = 2048;
         return made;
     }
@@ -165,6 +174,7 @@ class Blocks {
         made["addr"] = options_.form == Form::docker
                            ? listen(kTransportSetupPort)
                            : fmt::format("127.0.0.1:{}", kTransportSetupPort);
+        tell_others(made, "transport-setup", kTransportSetupPort);
         made["dmsg"] = dmsg();
         return made;
     }
@@ -197,6 +207,17 @@ class Blocks {
         made["address_resolver"] = url("address-resolver", kResolverPort);
         made["route_finder"] = url("route-finder", kRouteFinderPort);
         made["service_discovery"] = url("service-discovery", kServiceDiscoveryPort);
+        return made;
+    }
+
+    /// It finds the blocks beside it, and makes itself a key.
+    json::object network_visualizer() const {
+        json::object made = block("network-visualizer", "viz");
+        // Whom else it is shown to is the operator's business; that of a container is its own.
+        made["addr"] = options_.form == Form::docker ? listen(kVisualizerPort)
+                                                     : fmt::format("127.0.0.1:{}", kVisualizerPort);
+        tell_others(made, "network-visualizer", kVisualizerPort);
+        made["dmsg"] = dmsg();
         return made;
     }
 

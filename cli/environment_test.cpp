@@ -49,9 +49,9 @@ TEST_CASE("environment: every form is a deployment without errors") {
         const json::object more = make_deployment(options, keys);
         INFO(problems_of(more));
         CHECK(problems_of(more).find("error") == std::string::npos);
-        CHECK(more.at("services").as_array().size() == 10);
+        CHECK(more.at("services").as_array().size() == 11);
         if (each == Form::local) continue;
-        CHECK(plain.at("services").as_array().size() == 9);
+        CHECK(plain.at("services").as_array().size() == 10);
         CHECK(block(more, "route-finder").at("redis").as_string() == "redis://redis:6379/1");
         CHECK_FALSE(block(plain, "route-finder").contains("testing"));
     }
@@ -117,6 +117,18 @@ TEST_CASE("environment: others are told the public name, services use the neares
         block(docker, "route-finder").at("transport_discovery").as_string() ==
         "http://transport-discovery:9091"
     );
+    // Each listens on every interface of its container: others need the name to find it.
+    const auto loaded = framework::load_deployment("made.json", pretty(docker), test_types());
+    REQUIRE(loaded.config);
+    const auto found_at = [&loaded](std::string_view label) {
+        const auto* found = loaded.config->find(label);
+        REQUIRE(found != nullptr);
+        return found->facts.health_address.value().to_string();
+    };
+    CHECK(found_at("tpd") == "transport-discovery:9091");
+    CHECK(found_at("dmsgs") == "dmsg-server:8082");
+    CHECK(found_at("tps") == "transport-setup:9088");
+    CHECK(found_at("viz") == "network-visualizer:8080");
     EnvironmentOptions v6 = form(Form::public_host);
     v6.host = "2001:db8::1";
     CHECK(
@@ -137,8 +149,8 @@ TEST_CASE("environment: svc env prints all of it, or writes files that only the 
     CHECK(told.at("uptime_tracker").as_string() == "http://127.0.0.1:9091");
     CHECK(told.at("route_setup_nodes").as_array().size() == 1);
 
-    const TestFolder folder;
-    const std::string out = folder.path() + "/made";
+    const TemporaryFolder folder;
+    const std::string out = folder / "made";
     const std::vector<std::string> line{"svc", "env", "--public", "net.example.org", "-o", out};
     const Ran written = run_line(line);
     INFO(written.err);

@@ -73,9 +73,9 @@ class KeysShow final : public Command {
     int run(Session& session) override {
         const auto key = framework::read_key_file(file_);
         if (!key) return failure(session, *this, key.error().message());
-        if (key->readable_by_others) {
+        if (const auto mode = key->readable_by_others) {
             session.io.err << fmt::format(
-                "warning: {} has mode {:04o}: others may read it\n", file_, *key->readable_by_others
+                "warning: {} has mode {:04o}: others may read it\n", file_, *mode
             );
         }
         session.io.out << key->public_key.to_text() << '\n';

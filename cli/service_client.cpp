@@ -143,10 +143,21 @@ Result<http::Response> expect_ok(Result<http::Response> response) {
     return fail(code, fmt::format("status {}: {}", response->status, words_of(*response)));
 }
 
-Result<json::value> json_of(const http::Response& response) {
-    auto parsed = parse_json(response.body_view());
-    if (!parsed) return fail(errc::unavailable, "the answer is no JSON: " + words_of(response));
-    return parsed;
+Result<> show_answer(
+    Session& session,
+    const ServiceOptions& options,
+    const Result<http::Response>& answer,
+    const std::function<Result<>(const json::value&)>& print
+) {
+    if (!answer) return answer.error();
+    if (options.json) {
+        const std::string_view body = answer->body_view();
+        session.io.out << body << (body.ends_with('\n') ? "" : "\n");
+        return {};
+    }
+    const auto parsed = parse_json(answer->body_view());
+    if (!parsed) return fail(errc::unavailable, "the answer is no JSON: " + words_of(*answer));
+    return print(*parsed);
 }
 
 std::string text_of(const json::value& object, std::string_view member) {

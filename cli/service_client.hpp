@@ -58,8 +58,14 @@ class ServiceClient {
 /// The answer, or what its status comes to.
 Result<http::Response> expect_ok(Result<http::Response> response);
 
-/// The body as JSON; errc::unavailable where it is none.
-Result<json::value> json_of(const http::Response& response);
+/// Writes an answer: with --json as it is, else what `print` makes of it. Errors: those of the
+/// answer and of `print`; errc::unavailable where it is no JSON.
+Result<> show_answer(
+    Session& session,
+    const ServiceOptions& options,
+    const Result<http::Response>& answer,
+    const std::function<Result<>(const json::value&)>& print
+);
 
 /// A member's text; numbers and others as they are written; empty where there is none.
 std::string text_of(const json::value& object, std::string_view member);

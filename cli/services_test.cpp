@@ -2,6 +2,7 @@
 // deployment that runs beside it.
 
 #include "base/test.hpp"
+#include "cli/feed_reader.hpp"
 #include "cli/service_client.hpp"
 #include "cli/test_run.hpp"
 #include "framework/deployment.hpp"
@@ -10,6 +11,7 @@
 #include "net/event_loops.hpp"
 
 #include <future>
+#include <limits>
 #include <map>
 #include <mutex>
 
@@ -266,7 +268,7 @@ TEST_CASE("cli: a service that is not there, or not in the file, is said so") {
     CHECK(contains(refused.err, "http://127.0.0.1:1"));
     CHECK(run_line({"cli", "tp", "tree", "--url", "ftp://x"}).code == kUsage);
     CHECK(run_line({"cli", "tp", "tree", "--url", "dmsg://zz"}).code == kUsage);
-    const TestFolder folder;
+    const TemporaryFolder folder;
     const std::string file = folder.write("d.json", R"({"services":[{"type":"noop"}]})");
     const Ran missing = run_line({"cli", "sd", "vpn", "--config", file});
     CHECK(missing.code == kFailed);
@@ -274,7 +276,7 @@ TEST_CASE("cli: a service that is not there, or not in the file, is said so") {
 }
 
 TEST_CASE("cli: the file names the service, by address or by key") {
-    const TestFolder folder;
+    const TemporaryFolder folder;
     Canned canned;
     canned.set("/routes", 200, "{}");
     const std::string file = folder.write(
@@ -287,8 +289,81 @@ TEST_CASE("cli: the file names the service, by address or by key") {
     CHECK(contains(keyless.err, "has no key"));
 }
 
+TEST_CASE("cli cxo: what is no feed, and what nobody of the file publishes") {
+    const TemporaryFolder folder;
+    const std::string none =
+        folder.write("none.json", R"({"services":[{"type":"route-finder","addr":"127.0.0.1:1"}]})");
+    const Ran nonsense = run_line({"cli", "cxo", "get", "nonsense", "--config", none});
+    CHECK(nonsense.code == kUsage);
+    CHECK(contains(nonsense.err, "neither a known feed nor KEY:PORT"));
+    const Ran missing = run_line({"cli", "cxo", "watch", "sd-services", "--config", none});
+    CHECK(missing.code == kFailed);
+    CHECK(contains(missing.err, "no service-discovery of the file publishes sd-services"));
+    CHECK(run_line({"cli", "cxo", "feeds", "--config", none}).code == kFailed);
+    const Ran unreadable =
+        run_line({"cli", "cxo", "stat", "sd-services", "--config", folder / "x"});
+    CHECK(unreadable.code == kFailed);
+}
+
+TEST_CASE("cli cxo: where no feed answers the exit code says so") {
+    const TemporaryFolder folder;
+    const std::string key = kMe.secret_key.reveal_text();
+    const std::string file = folder.write(
+        "away.json",
+        R"({"services":[{"type":"dmsg-discovery","addr":"127.0.0.1:1","testing":true},)"
+        R"({"type":"service-discovery","addr":"127.0.0.1:2","secret_key":")" +
+            key + R"(","cxo_tcp_addr":"127.0.0.1:3","dmsg":{"discovery":"http://127.0.0.1:1"}}]})"
+    );
+    const std::vector<std::string> none;
+    const std::vector<std::string> tcp{"sd-services", "--tcp", "127.0.0.1:3"};
+    const std::vector<std::string> dmsg{"sd-services"};
+    for (const auto& [command, more] :
+         {std::pair("feeds", none),
+          std::pair("get", dmsg),
+          std::pair("get", tcp),
+          std::pair("watch", tcp),
+          std::pair("stat", tcp)}) {
+        std::vector<std::string> line{
+            "cli", "cxo", command, "--config", file, "--timeout", "100ms"
+        };
+        line.insert(line.end(), more.begin(), more.end());
+        const Ran ran = run_line(line);
+        INFO(command << ' ' << ran.err);
+        CHECK(ran.code == kFailed);
+        CHECK(ran.out.find("live") == std::string::npos);
+        CHECK_FALSE(ran.err.empty());
+    }
+}
+
+TEST_CASE("cli cxo: what a publisher says cannot write to the terminal what it likes") {
+    CHECK(printable("a\x1b[2J\nb\x7f", /*lines=*/false) == R"(a\x1b[2J\x0ab\x7f)");
+    CHECK(printable("a\tb\n\r", /*lines=*/true) == "a\tb\n\\x0d");
+    CHECK(printable("\xc2\x9bH \xc3\xbc \xc2", /*lines=*/true) == "\\xc2\\x9bH \xc3\xbc \xc2");
+    const WallTime now(std::chrono::hours(1));
+    cxo::Root root;
+    root.time = std::numeric_limits<std::int64_t>::max();
+    CHECK(age_text(now, root) == "0.0 s");
+    root.time = std::numeric_limits<std::int64_t>::min();
+    CHECK(age_text(now, root) == "9223375636.9 s");
+    CHECK(time_text(root) == "1970-01-01T00:00:00Z");
+}
+
+TEST_CASE("cli sd: a service without a feed is asked over HTTP, and that is said") {
+    const TemporaryFolder folder;
+    Canned canned;
+    canned.set("/api/services?type=vpn", 200, "[]");
+    const std::string file = folder.write(
+        "d.json",
+        R"({"services":[{"type":"service-discovery","addr":")" + canned.address().to_string() +
+            R"("}]})"
+    );
+    const Ran listed = run_line({"cli", "sd", "vpn", "--config", file});
+    CHECK(listed.code == kDone);
+    CHECK(listed.err == "over HTTP, just now\n");
+}
+
 TEST_CASE("cli svc health: a line per service, and an exit code for scripts") {
-    const TestFolder folder;
+    const TemporaryFolder folder;
     Canned up;
     up.set(
         "/health",

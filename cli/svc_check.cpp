@@ -53,7 +53,7 @@ class SvcCheck final : public Command {
             return usage_error(session, *this, "one FILE at a time");
         }
         const auto loaded = load_config(file, session.registry);
-        const bool failed = framework::has_errors(loaded.problems);
+        const bool failed = !loaded.config;
         if (json_) {
             print_json(session, file, loaded.problems);
             return failed ? kFailed : kDone;

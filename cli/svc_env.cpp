@@ -109,7 +109,7 @@ class SvcEnv final : public Command {
     ) {
         namespace fs = std::filesystem;
         std::error_code error;
-        fs::create_directories(out_, error);
+        const bool made_folder = fs::create_directories(out_, error);
         if (error) return failure(session, *this, out_ + ": " + error.message());
         const std::vector<std::pair<std::string_view, std::string>> files{
             {kDeploymentFile, deployment},
@@ -118,14 +118,30 @@ class SvcEnv final : public Command {
         };
         for (const auto& [name, text] : files) {
             const std::string file = (fs::path(out_) / name).string();
-            if (fs::exists(file, error)) return failure(session, *this, file + " exists already");
+            if (fs::exists(file, error)) {
+                return failure(
+                    session,
+                    *this,
+                    file + " exists already; name another folder, nothing was written"
+                );
+            }
         }
+        std::vector<fs::path> made;
+        made.reserve(files.size());
         for (const auto& [name, text] : files) {
             const std::string file = (fs::path(out_) / name).string();
             const auto written = framework::write_secret_file(file, text, random);
-            if (!written) return failure(session, *this, written.error().message());
-            session.io.out << file << '\n';
+            if (!written) {
+                // Half of a set of keys is of no use, and would be in the way of the next try.
+                for (const fs::path& each : made)
+                    fs::remove(each, error);
+                if (made_folder) fs::remove(out_, error);
+                return failure(session, *this, written.error().message());
+            }
+            made.emplace_back(file);
         }
+        for (const fs::path& each : made)
+            session.io.out << each.string() << '\n';
         return kDone;
     }
 

@@ -1,8 +1,10 @@
+#include "cli/admin_client.hpp"
 #include "cli/config_source.hpp"
 #include "cli/service_client.hpp"
 #include "cli/table.hpp"
 #include "framework/json_writer.hpp"
 #include "net/scope.hpp"
+#include "services/stun_server/stun_client.hpp"
 
 #include <fmt/format.h>
 
@@ -11,19 +13,23 @@ namespace {
 
 constexpr std::uint16_t kHttpPort = 80;
 constexpr std::string_view kDiscoveryType = "dmsg-discovery";
+constexpr std::string_view kServerType = "dmsg-server";
+constexpr std::string_view kStunType = "stun-server";
 
 /// What is known of one block.
 struct Row {
+    /// Which question it answers: GET /health at its address or by its key, or where a STUN server
+    /// sees us.
+    enum class Question { none, http, dmsg, binding };
+
     std::string label;
     std::string type;
-    /// Whom to ask; nothing: it answers no such question.
-    std::optional<http::Url> url;
+    Question question = Question::none;
+    net::Address asked;
     std::optional<crypto::PublicKey> key;
     bool ok = false;
     Duration latency{};
     std::string version;
-    /// "127.0.0.1:9090" or "KEY:80"
-    std::string address;
     std::string error;
 };
 
@@ -32,16 +38,23 @@ class SvcHealth final : public Command {
     std::vector<std::string> path() const override { return {"svc", "health"}; }
     std::string summary() const override { return "Ask every service of a file for its health"; }
     std::string details() const override {
-        return "One line per block: whether GET /health answers, how long that took, version and\n"
-               "key. With --dmsg each is asked by its key over dmsg, and so are those that have\n"
-               "no address. Services on other machines are asked like those here.\n"
+        return "One line per block: whether it answers, how long that took, version and key. "
+               "Blocks\n"
+               "with an address are asked GET /health there, those with a key alone over dmsg "
+               "(with\n"
+               "--dmsg all that have one), a STUN server for our address. Services on other\n"
+               "machines are asked like those here. With --here the processes on this machine "
+               "that\n"
+               "run the file are asked instead whether their services are ready.\n"
                "\n"
                "Examples:\n"
                "  skywire svc health --config deployment.json\n"
                "  skywire svc health --config default --dmsg\n"
                "  skywire svc health --config deployment.json --only tpd,sd --json\n"
+               "  skywire svc health --config deployment.json --here\n"
                "\n"
-               "Exit code: 0 when all that were asked have answered, 1 when not.";
+               "Exit code: 0 when all that were asked have answered (with --here: are ready), 1\n"
+               "when not.";
     }
 
     std::vector<Option> options() override {
@@ -49,6 +62,7 @@ class SvcHealth final : public Command {
             config_option(config_, "The deployment file; \"default\" is the built-in one"),
             only_option(only_, "Ask only the blocks with these labels"),
             {"--dmsg", "", "Ask by the services' keys, over dmsg", &over_dmsg_},
+            {"--here", "", "Ask the processes on this machine by their admin sockets", &here_},
             {"--json", "", "Print a JSON array", &json_},
         };
         for (Option& option : dmsg_.options())
@@ -62,6 +76,7 @@ class SvcHealth final : public Command {
                 session, *this, "--config FILE is required (\"default\" is the built-in file)"
             );
         }
+        if (here_) return run_here(session);
         const auto loaded = load_config(config_, session.registry);
         if (!loaded.config) {
             print_problems(session.io.err, config_, loaded.problems);
@@ -80,12 +95,58 @@ class SvcHealth final : public Command {
         if (code != kDone) return code;
         print(session);
         const bool healthy = std::all_of(rows_.begin(), rows_.end(), [](const Row& row) {
-            return row.ok || !row.url;
+            return row.ok || row.question == Row::Question::none;
         });
         return healthy ? kDone : kFailed;
     }
 
  private:
+    /// What a container's health check asks: neither names nor the network have a part in it.
+    int run_here(Session& session) {
+        AdminOptions options;
+        options.config = config_;
+        options.only = only_;
+        AdminClient client;
+        if (auto found = client.find(options, session); !found)
+            return failure(session, *this, found.error());
+        bool ready = true;
+        for (const AdminClient::Process& process : client.processes()) {
+            SystemClock clock;
+            const SteadyTime begun = clock.now();
+            // 503 is the answer of a deployment that is not ready.
+            const auto answer = client.get(process, "/health", 503);
+            if (!answer) return failure(session, *this, answer.error());
+            ready = ready && answer->status == 200;
+            const auto health = parse_json(answer->body_view(), 16);
+            if (!health || !health->is_object())
+                return failure(session, *this, "the process's answer is no JSON object");
+            add_rows(health->get_object(), process.address, clock.now() - begun);
+        }
+        print(session);
+        return ready ? kDone : kFailed;
+    }
+
+    void add_rows(const json::object& health, const net::Address& asked, Duration latency) {
+        const auto* services = health.if_contains("services");
+        if (services == nullptr || !services->is_array()) return;
+        for (const json::value& service : services->get_array()) {
+            Row row;
+            row.label = text_of(service, "label");
+            row.type = text_of(service, "type");
+            row.question = Row::Question::http;
+            row.asked = asked;
+            const std::string state = text_of(service, "state");
+            // Degraded ones serve.
+            row.ok = state == "ready" || state == "degraded";
+            row.latency = latency;
+            if (const auto* build = health.if_contains("build_info"))
+                row.version = text_of(*build, "version");
+            row.error = text_of(service, "root_cause");
+            if (row.error.empty()) row.error = text_of(service, "reason");
+            rows_.push_back(std::move(row));
+        }
+    }
+
     void read_blocks(const framework::DeploymentConfig& config) {
         const std::set<std::string> only = as_set(only_);
         const bool named = !dmsg_.discovery.empty() || !dmsg_.servers.empty();
@@ -98,28 +159,30 @@ class SvcHealth final : public Command {
             row.label = block.label;
             row.type = block.type->name;
             row.key = key_of_block(block);
-            http::Url url;
-            url.target = "/health";
-            if (over_dmsg_ && row.key && row.type != "dmsg-server") {
-                url.address = net::Address::tcp(row.key->to_text(), kHttpPort);
-                row.url = url;
+            const bool by_key = row.key && row.type != kServerType;
+            if (by_key && (over_dmsg_ || !address)) {
+                row.question = Row::Question::dmsg;
+                row.asked = net::Address::tcp(row.key->to_text(), kHttpPort);
             } else if (address) {
-                url.address = dialled(*address);
-                row.url = url;
+                row.question = Row::Question::http;
+                row.asked = dialled(*address);
+            } else if (row.type == kStunType && !block.facts.ports.empty()) {
+                row.question = Row::Question::binding;
+                row.asked = dialled(block.facts.ports.front().address);
             }
-            if (row.url) row.address = row.url->address.to_string();
             rows_.push_back(std::move(row));
         }
     }
 
     Task<Result<>> ask_all(DmsgWorld& world) {
-        if (over_dmsg_) {
-            const auto connected = co_await world.connect();
-            if (!connected) co_return connected.error();
-        }
         net::Scope scope(world.context().loop);
-        for (Row& row : rows_)
-            scope.spawn(row.label, [&world, &row] { return ask(world, row); });
+        scope.spawn("dmsg", [this, &world] { return ask_over_dmsg(world); });
+        for (Row& row : rows_) {
+            if (row.question == Row::Question::http)
+                scope.spawn(row.label, [&world, &row] { return ask_health(world, row); });
+            if (row.question == Row::Question::binding)
+                scope.spawn(row.label, [&world, &row] { return ask_binding(world, row); });
+        }
         co_await scope.wait_empty();
         // Cancelled: what still runs uses the rows.
         co_await asio::this_coro::reset_cancellation_state();
@@ -128,13 +191,41 @@ class SvcHealth final : public Command {
         co_return Result<>();
     }
 
-    static Task<> ask(DmsgWorld& world, Row& row) {
-        const std::optional<http::Url>& url = row.url;
-        if (!url) co_return;
+    Task<> ask_over_dmsg(DmsgWorld& world) {
+        std::vector<Row*> rows;
+        for (Row& row : rows_) {
+            if (row.question == Row::Question::dmsg) rows.push_back(&row);
+        }
+        if (rows.empty()) co_return;
+        const auto connected = co_await world.connect();
+        net::Scope scope(world.context().loop);
+        for (Row* const row : rows) {
+            if (connected) {
+                scope.spawn(row->label, [&world, row] { return ask_health(world, *row); });
+            } else {
+                row->error = connected.error().message();
+            }
+        }
+        co_await scope.wait_empty();
+        co_await asio::this_coro::reset_cancellation_state();
+        Clock& clock = world.context().clock;
+        (void)co_await scope.close(clock, clock.now(), SteadyTime::max());
+    }
+
+    static Task<> ask_binding(DmsgWorld& world, Row& row) {
+        const SteadyTime begun = world.context().clock.now();
+        const auto answer =
+            co_await stun::ask_binding(world.context(), row.asked, world.deadline());
+        row.latency = world.context().clock.now() - begun;
+        row.ok = answer.has_value();
+        if (!answer) row.error = answer.error().message();
+    }
+
+    static Task<> ask_health(DmsgWorld& world, Row& row) {
         Clock& clock = world.context().clock;
         http::ClientRequest request;
-        request.address = url->address;
-        request.target = url->target;
+        request.address = row.asked;
+        request.target = "/health";
         request.timeout = std::chrono::duration_cast<std::chrono::milliseconds>(world.timeout());
         const SteadyTime begun = clock.now();
         const auto answer = expect_ok(co_await world.http().send(std::move(request)));
@@ -156,7 +247,7 @@ class SvcHealth final : public Command {
     }
 
     static std::string status(const Row& row) {
-        if (!row.url) return "-";
+        if (row.question == Row::Question::none) return "-";
         return row.ok ? "ok" : "fail";
     }
 
@@ -174,7 +265,7 @@ class SvcHealth final : public Command {
                  row.ok ? format_milliseconds(row.latency) : "-",
                  row.version.empty() ? "-" : row.version,
                  row.key ? row.key->to_text() : "-",
-                 row.address.empty() ? "-" : row.address,
+                 row.asked.host.empty() ? "-" : row.asked.to_string(),
                  row.error}
             );
         }
@@ -188,11 +279,12 @@ class SvcHealth final : public Command {
             out.begin_object();
             out.member("service", row.label);
             out.member("type", row.type);
-            out.member("status", row.url ? status(row) : "none");
+            const bool asked = row.question != Row::Question::none;
+            out.member("status", asked ? status(row) : "none");
             if (row.ok) out.duration("latency", row.latency);
             if (!row.version.empty()) out.member("version", row.version);
             if (row.key) out.member("public_key", row.key->to_text());
-            if (!row.address.empty()) out.member("address", row.address);
+            if (asked) out.member("address", row.asked.to_string());
             if (!row.error.empty()) out.member("error", row.error);
             out.end_object();
         }
@@ -203,6 +295,7 @@ class SvcHealth final : public Command {
     std::string config_;
     std::vector<std::string> only_;
     bool over_dmsg_ = false;
+    bool here_ = false;
     bool json_ = false;
     DmsgOptions dmsg_;
     std::vector<Row> rows_;

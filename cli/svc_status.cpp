@@ -49,6 +49,37 @@ std::string took(const json::object& service) {
     return value < 1 ? fmt::format("{:.1f}ms", value * 1000) : fmt::format("{:.1f}s", value);
 }
 
+/// "degraded, ready, started ...": a state in which it serves is named beside that it does.
+std::string head_of(const json::object& health) {
+    const std::string state = text(health, "status");
+    const std::string_view serves = flag(health, "ready") ? "ready" : "not ready";
+    return fmt::format(
+        "{}{}, started {}\n",
+        state == serves ? "" : state + ", ",
+        serves,
+        to_seconds(text(health, "started_at"))
+    );
+}
+
+/// "warning: store: ..." of the first check that does not pass; empty where all do.
+std::string warning_of(const json::object& service) {
+    const json::value* checks = service.if_contains("checks");
+    if (checks == nullptr || !checks->is_array()) return {};
+    for (const json::value& check : checks->get_array()) {
+        if (!check.is_object() || text(check.get_object(), "status") == "pass") continue;
+        const json::object& found = check.get_object();
+        return fmt::format("warning: {}: {}", text(found, "name"), text(found, "detail"));
+    }
+    return {};
+}
+
+/// Why it is not ready, and where it is, what it would have an operator know.
+std::string cause_of(const json::object& service) {
+    for (const std::string_view member : {"root_cause", "reason"})
+        if (std::string cause = text(service, member); !cause.empty()) return cause;
+    return warning_of(service);
+}
+
 class SvcStatus final : public Command {
  public:
     std::vector<std::string> path() const override { return {"svc", "status"}; }
@@ -56,7 +87,7 @@ class SvcStatus final : public Command {
 
     std::string details() const override {
         return "A line per service: state, since when, restarts, how long the start took, and the\n"
-               "cause where it is not ready.\n"
+               "cause where it is not ready, or a warning where it is.\n"
                "\n"
                "Examples:\n"
                "  skywire svc status --config deployment.json\n"
@@ -115,12 +146,7 @@ class SvcStatus final : public Command {
             }
             const json::object& object = health->as_object();
             ready = ready && flag(object, "ready");
-            head += fmt::format(
-                "{}, {}, started {}\n",
-                text(object, "status"),
-                flag(object, "ready") ? "ready" : "not ready",
-                to_seconds(text(object, "started_at"))
-            );
+            head += head_of(object);
             add_services(table, object);
         }
         if (!json_ && answered_ > 0) {
@@ -136,7 +162,6 @@ class SvcStatus final : public Command {
         for (const json::value& entry : services->as_array()) {
             if (!entry.is_object()) continue;
             const json::object& service = entry.as_object();
-            const std::string root_cause = text(service, "root_cause");
             table.add(
                 {text(service, "label"),
                  text(service, "type"),
@@ -145,7 +170,7 @@ class SvcStatus final : public Command {
                  text(service, "restarts"),
                  took(service),
                  texts(service, "addresses"),
-                 root_cause.empty() ? text(service, "reason") : root_cause}
+                 cause_of(service)}
             );
         }
     }

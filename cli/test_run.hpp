@@ -1,14 +1,11 @@
 #pragma once
 
+#include "base/temporary_folder.hpp"
 #include "cli/cli.hpp"
 #include "framework/harness/test_services.hpp"
 #include "services/registry.hpp"
 
-#include <cstdlib>
-#include <filesystem>
-#include <fstream>
 #include <sstream>
-#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -35,28 +32,6 @@ inline Ran run_line(const std::vector<std::string>& line) {
     return {code, out.str(), err.str()};
 }
 
-/// A folder of one test, gone with it.
-class TestFolder {
- public:
-    TestFolder() : path_((std::filesystem::temp_directory_path() / "skywire-cli-XXXXXX").string()) {
-        if (::mkdtemp(path_.data()) == nullptr) throw std::runtime_error("no test folder");
-    }
-    ~TestFolder() {
-        std::error_code ignored;
-        std::filesystem::remove_all(path_, ignored);
-    }
-    TestFolder(const TestFolder&) = delete;
-    TestFolder& operator=(const TestFolder&) = delete;
-
-    const std::string& path() const noexcept { return path_; }
-    std::string write(const std::string& name, const std::string& text) const {
-        std::string file = path_ + "/" + name;
-        std::ofstream(file, std::ios::binary) << text;
-        return file;
-    }
-
- private:
-    std::string path_;
-};
+using test::TemporaryFolder;
 
 }  // namespace skywire::cli

@@ -1,5 +1,10 @@
 # Version, commit and date of the commit, compiled into one small object (base/build_info.cpp).
 
+# Named by who compiles sources without their repository (docker/build.sh).
+if(DEFINED CACHE{SKYWIRE_COMMIT} AND DEFINED CACHE{SKYWIRE_DATE})
+    return()
+endif()
+
 find_package(Git QUIET)
 set(SKYWIRE_COMMIT "unknown")
 set(SKYWIRE_DATE "unknown")

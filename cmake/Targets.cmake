@@ -1,7 +1,8 @@
 # How a folder declares what it builds. Names: target skywire_NAME, alias skywire::NAME.
 #
 #   skywire_library(NAME SOURCES a.cpp ... LINKS skywire::base ...)   what the include rule is checked against
-#   skywire_test(NAME SOURCES a_test.cpp ... LINKS ...)               one program NAME_test, its cases in ctest
+#   skywire_test(NAME SOURCES a_test.cpp ... LINKS ...)               one program NAME_test, an entry of ctest;
+#                                                                     THREADS: it runs more than one thread
 #   skywire_fuzz(NAME SOURCE a_fuzz.cpp CORPUS dir LINKS ...)         a libFuzzer program, or a corpus replayer
 #   skywire_program(NAME SOURCES ... LINKS ...)
 
@@ -36,7 +37,7 @@ function(skywire_program name)
 endfunction()
 
 function(skywire_test name)
-    cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "SOURCES;LINKS")
+    cmake_parse_arguments(PARSE_ARGV 1 arg "THREADS" "" "SOURCES;LINKS")
     add_executable(${name}_test ${arg_SOURCES})
     skywire_setup(${name}_test)
     target_link_libraries(${name}_test PRIVATE ${arg_LINKS} skywire_catch_main)
@@ -45,6 +46,10 @@ function(skywire_test name)
     add_test(NAME ${name} COMMAND ${name}_test)
     set_tests_properties(${name} PROPERTIES TIMEOUT 300 LABELS unit)
     set_property(GLOBAL APPEND PROPERTY SKYWIRE_TESTS ${name}_test)
+    if(arg_THREADS)
+        set_property(TEST ${name} APPEND PROPERTY LABELS threads)
+        set_property(GLOBAL APPEND PROPERTY SKYWIRE_THREADED_TESTS ${name}_test)
+    endif()
 endfunction()
 
 function(skywire_fuzz name)
@@ -68,6 +73,8 @@ endfunction()
 function(skywire_collect)
     get_property(tests GLOBAL PROPERTY SKYWIRE_TESTS)
     add_custom_target(unit_tests DEPENDS ${tests})
+    get_property(threaded_tests GLOBAL PROPERTY SKYWIRE_THREADED_TESTS)
+    add_custom_target(threaded_tests DEPENDS ${threaded_tests})
     get_property(fuzz_targets GLOBAL PROPERTY SKYWIRE_FUZZ_TARGETS)
     add_custom_target(fuzzers DEPENDS ${fuzz_targets})
     get_property(fuzzers GLOBAL PROPERTY SKYWIRE_FUZZERS)

@@ -8,6 +8,7 @@ its processes said: output, timeline, health tree.
 
 import contextlib
 import ctypes
+import errno
 import http.client
 import json
 import os
@@ -113,6 +114,15 @@ def free_port(host=HOST, also=()):
 
 def free_address(host=HOST):
     return f"{host}:{free_port(host)}"
+
+
+def end_sending(peer):
+    """Says that nothing more comes. One whose other end has reset it has no end to shut."""
+    try:
+        peer.shutdown(socket.SHUT_WR)
+    except OSError as error:
+        if error.errno != errno.ENOTCONN:
+            raise
 
 
 def dial(address, timeout=10.0):
@@ -741,8 +751,15 @@ class Redis:
             self.process.terminate()
             self.process.wait(PATIENCE)
 
+    def empty(self):
+        """Between stop and start: the data set is gone."""
+        shutil.rmtree(self.folder / "appendonlydir")
+
     def pause(self):
         self.process.send_signal(signal.SIGSTOP)
+
+    def resume(self):
+        self.process.send_signal(signal.SIGCONT)
 
     def kill(self):
         if self.process is not None:
@@ -762,15 +779,24 @@ class Scenario(unittest.TestCase):
         self.addCleanup(self._folder.cleanup)
         self.folder = pathlib.Path(self._folder.name)
         self._deployments = []
+        self._adopted = []
         self._finished = []
         self._running = []
         self.secrets = set()
         self.addCleanup(self.check_secrets)
 
+    def has_failed(self):
+        # Private to unittest, but the only word about failure there is before clean-up; "success"
+        # there is false for what is skipped, too.
+        result = getattr(getattr(self, "_outcome", None), "result", None)
+        told = [*result.failures, *result.errors] if result is not None else []
+        return any(getattr(case, "test_case", case) is self for case, _ in told)
+
     def doCleanups(self):
-        # Private to unittest, but the only word about failure there is before clean-up.
-        if not getattr(getattr(self, "_outcome", None), "success", True):
+        if self.has_failed():
             for deployment in self._deployments:
+                if deployment in self._adopted:
+                    continue
                 print(deployment.describe(), file=sys.stderr)
             for finished in self._finished[-3:] + self._running:
                 print(f"--- {finished!r}", file=sys.stderr)
@@ -826,6 +852,13 @@ class Scenario(unittest.TestCase):
         return self.prepare_file(
             config, faults=faults, options=options, environment=environment, folder=folder
         )
+
+    def adopt(self, deployment, config):
+        """A deployment that somebody else made, who tells about it when the test fails: it is ended
+        with the test and its output searched for the secrets of its configuration."""
+        self._remember_secrets(config)
+        self._deployments.append(deployment)
+        self._adopted.append(deployment)
 
     def prepare_file(self, config, *, faults=False, options=(), environment=None, folder="a"):
         """The same of a whole configuration, or of the text of a file."""

@@ -122,6 +122,19 @@ class CommandLine(Scenario):
         )
         os.close(writer)
         self.assertGreaterEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(done.stderr, b"")
+
+    def test_output_that_is_lost_is_a_failure(self):
+        for line in (["svc", "default"], ["svc", "reference"], ["svc", "env", "--local"]):
+            with open("/dev/full", "wb") as full:
+                done = subprocess.run(
+                    [program(), *line], stdout=full, stderr=subprocess.PIPE, text=True, timeout=20
+                )
+            self.assertEqual(done.returncode, 1, line)
+            self.assertRegex(
+                done.stderr,
+                "^skywire: standard output cannot be written(: No space left on device)?\n$",
+            )
 
 
 class Documents(Scenario):
@@ -204,6 +217,9 @@ class NobodyThere(Scenario):
             done = self.run_cli("svc", *line, "--admin", at)
             self.assertEqual(done.code, 1, line)
             self.assertIn(at, done.err)
+        done = self.run_cli("svc", "status", "--config", self.folder / "none.json")
+        self.assertEqual(done.code, 1)
+        self.assertIn("none.json: error: cannot open the file: No such file", done.err)
 
 
 if __name__ == "__main__":

@@ -316,8 +316,10 @@ class ReferenceFiles(Scenario):
                 own = stun()
                 each.update({key: own[key] for key in own if key != "name"})
         deployment = self.boot(*kept)
-        states = {each["label"]: each["state"] for each in deployment.health()["services"]}
-        self.assertEqual(states, {each["name"]: "ready" for each in kept})
+        for each in kept:
+            deployment.wait_state(each["name"], "ready")
+        labels = [each["label"] for each in deployment.health()["services"]]
+        self.assertEqual(sorted(labels), sorted(each["name"] for each in kept))
         self.assertEqual(deployment.get("dmsgd", "/health").status, 200)
         self.assertEqual(deployment.stop(), 0)
 
@@ -339,12 +341,15 @@ class ReferenceFiles(Scenario):
         services, kept = self.load("services.json", "services")
         names = ["tpd", "rf", "dmsgd", "dmsgs", "sn", "sd", "ar", "tps", "stun"]
         self.assertEqual([each["name"] for each in services], names)
+        # Their types are all there.
+        self.assertEqual(kept, services)
         self.check_all(services, kept)
         self.check_kept(kept)
         self.run_kept(kept)
 
     def test_s06_embedded_services(self):
         services, kept = self.load("visorS.json", "embedded_services")
+        self.assertEqual(kept, services)
         self.check_all(services, kept)
         self.check_kept(kept)
         self.run_kept(kept)

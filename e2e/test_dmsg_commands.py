@@ -165,6 +165,13 @@ class Iperf(OnANetwork):
             )
         self.assertEqual(server.stop(signal.SIGINT), 0, server)
 
+    def test_echo_on_one_side_alone_ends(self):
+        for served, sent in (([], ["--echo"]), (["--echo"], [])):
+            server, address = self.listen("iperf", "--serve", *served, said="serving ")
+            done = self.dmsg("iperf", *sent, "-n", "30000000", "--timeout", "1s", address, code=1)
+            self.assertIn("--echo is for both sides", done.err)
+            self.assertEqual(server.stop(), 0, server)
+
     def test_what_fails_is_said_and_counted(self):
         done = self.dmsg("iperf", "-P", "3", "-n", "10", "--json", NOBODY, code=1)
         (round_,) = [json.loads(line) for line in done.out.splitlines()]

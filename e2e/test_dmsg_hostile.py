@@ -20,6 +20,7 @@ from skywire_process import (
     discovery,
     dmsg_network,
     dmsg_server,
+    end_sending,
     free_address,
 )
 
@@ -149,7 +150,7 @@ class Hostile(Scenario):
             peer = self.connect()
             with contextlib.suppress(ConnectionError):
                 peer.sendall(sample)
-                peer.shutdown(socket.SHUT_WR)
+                end_sending(peer)
             peers.append(peer)
         for sample, answer in zip(samples, self.closed(peers), strict=True):
             # A word of HTTP at most: a refusal, or a WebSocket in which then nothing comes.

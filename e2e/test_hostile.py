@@ -16,6 +16,7 @@ from skywire_process import (
     Scenario,
     dial,
     discovery,
+    end_sending,
     free_address,
     get,
     post,
@@ -58,7 +59,7 @@ class Requests(Scenario):
         with dial(address or self.http, PATIENCE) as peer:
             with contextlib.suppress(ConnectionError):
                 peer.sendall(data)
-                peer.shutdown(socket.SHUT_WR)
+                end_sending(peer)
             return read_to_end(peer)
 
     def test_a_body_of_10_mb(self):

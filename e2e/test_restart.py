@@ -107,6 +107,19 @@ class Failures(Scenario):
         self.assertEqual(deployment.get("b", "/health").status, 200)
         self.assertEqual(deployment.stop(), 0)
 
+    def test_a_warning_of_one_that_is_ready_is_seen(self):
+        deployment = self.boot(tester("a"), faults=True)
+
+        def status():
+            return self.run_cli("svc", "status", "--config", deployment.file, faults=True)
+
+        self.assertNotIn("warning", status().out)
+        deployment.post("a", "/report?status=warn&detail=disk%20full")
+        deployment.wait_for("the warning", lambda: "warning: test: disk full" in status().out)
+        self.assertEqual(deployment.service("a")["state"], "ready")
+        self.assertEqual(status().code, 0)
+        self.assertEqual(deployment.stop(), 0)
+
     def test_on_give_up_exit_ends_the_process(self):
         deployment = self.boot(
             tester("a", restart={**QUICK, "max_in_window": 2, "on_give_up": "exit"}),

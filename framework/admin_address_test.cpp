@@ -1,5 +1,6 @@
 #include "framework/admin_address.hpp"
 
+#include "base/temporary_folder.hpp"
 #include "base/test.hpp"
 
 #include <cstdlib>
@@ -15,12 +16,9 @@ namespace {
 class Fixture {
  public:
     Fixture() {
-        char name[] = "/tmp/admin-address-XXXXXX";
-        folder = mkdtemp(name);
         if (const char* value = std::getenv("XDG_RUNTIME_DIR")) before_ = value;
     }
     ~Fixture() {
-        std::filesystem::remove_all(folder);
         if (before_) {
             setenv("XDG_RUNTIME_DIR", before_->c_str(), 1);
         } else {
@@ -28,7 +26,7 @@ class Fixture {
         }
     }
 
-    std::string folder;
+    test::TemporaryFolder folder;
 
  private:
     std::optional<std::string> before_;
@@ -44,10 +42,10 @@ std::string name_of(const net::Address& address) {
 
 TEST_CASE("admin address: file and labels make the name, the environment the folder") {
     const Fixture f;
-    setenv("XDG_RUNTIME_DIR", f.folder.c_str(), 1);
+    setenv("XDG_RUNTIME_DIR", f.folder.path().c_str(), 1);
     const auto address = default_admin_address("/etc/skywire/a.json", {});
     CHECK(address.kind == net::Address::Kind::unix_socket);
-    CHECK(folder_of(address) == f.folder);
+    CHECK(folder_of(address) == f.folder.path());
     CHECK(name_of(address).size() == std::string("skywire-0123456789abcdef.sock").size());
     CHECK(default_admin_address("/etc/skywire/a.json", {}) == address);
     CHECK(default_admin_address("/etc/./skywire/x/../a.json", {}) == address);
@@ -63,24 +61,24 @@ TEST_CASE("admin address: file and labels make the name, the environment the fol
 
 TEST_CASE("admin address: a runtime folder that is not ours alone, or too long, is passed over") {
     const Fixture f;
-    setenv("XDG_RUNTIME_DIR", f.folder.c_str(), 1);
-    ::chmod(f.folder.c_str(), 0777);
-    CHECK(folder_of(default_admin_address("a.json", {})) != f.folder);
-    ::chmod(f.folder.c_str(), 0700);
-    CHECK(folder_of(default_admin_address("a.json", {})) == f.folder);
+    setenv("XDG_RUNTIME_DIR", f.folder.path().c_str(), 1);
+    ::chmod(f.folder.path().c_str(), 0777);
+    CHECK(folder_of(default_admin_address("a.json", {})) != f.folder.path());
+    ::chmod(f.folder.path().c_str(), 0700);
+    CHECK(folder_of(default_admin_address("a.json", {})) == f.folder.path());
 
-    const std::string deep = f.folder + "/" + std::string(90, 'x');
+    const std::string deep = f.folder.path() + "/" + std::string(90, 'x');
     std::filesystem::create_directory(deep);
     ::chmod(deep.c_str(), 0700);
     setenv("XDG_RUNTIME_DIR", deep.c_str(), 1);
     CHECK(folder_of(default_admin_address("a.json", {})) != deep);
     unsetenv("XDG_RUNTIME_DIR");
-    CHECK(folder_of(default_admin_address("a.json", {})) != f.folder);
+    CHECK(folder_of(default_admin_address("a.json", {})) != f.folder.path());
 }
 
 TEST_CASE("admin address: a command tries every place, with the same name") {
     const Fixture f;
-    setenv("XDG_RUNTIME_DIR", f.folder.c_str(), 1);
+    setenv("XDG_RUNTIME_DIR", f.folder.path().c_str(), 1);
     const auto candidates = admin_address_candidates("a.json", {"sd"});
     REQUIRE(candidates.size() >= 2);
     CHECK(candidates.front() == default_admin_address("a.json", {"sd"}));
@@ -91,7 +89,7 @@ TEST_CASE("admin address: a command tries every place, with the same name") {
 
 TEST_CASE("admin address: the socket's folder is made private, and refused where it is open") {
     const Fixture f;
-    const std::string folder = f.folder + "/new";
+    const std::string folder = f.folder / "new";
     REQUIRE(prepare_socket_folder(folder + "/a.sock").has_value());
     struct stat status{};
     REQUIRE(::stat(folder.c_str(), &status) == 0);
@@ -104,7 +102,7 @@ TEST_CASE("admin address: the socket's folder is made private, and refused where
     REQUIRE_FALSE(open.has_value());
     CHECK(open.error().code() == errc::forbidden);
 
-    CHECK_FALSE(prepare_socket_folder(f.folder + "/no/such/a.sock").has_value());
+    CHECK_FALSE(prepare_socket_folder(f.folder / "no/such/a.sock").has_value());
     const auto long_path = prepare_socket_folder("/tmp/" + std::string(120, 'x'));
     REQUIRE_FALSE(long_path.has_value());
     CHECK(long_path.error().code() == errc::out_of_range);

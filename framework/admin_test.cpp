@@ -1,10 +1,8 @@
 #include "framework/admin.hpp"
 
+#include "base/temporary_folder.hpp"
 #include "base/test.hpp"
 #include "http/client.hpp"
-
-#include <cstdlib>
-#include <filesystem>
 
 #include <boost/asio/co_spawn.hpp>
 #include <sys/stat.h>
@@ -54,16 +52,6 @@ DeploymentConfig two_toys(const ServiceRegistry& registry) {
     REQUIRE(loaded.config.has_value());
     return std::move(*loaded.config);
 }
-
-/// A folder for sockets.
-struct Folder {
-    Folder() {
-        char name[] = "/tmp/admin-test-XXXXXX";
-        path = mkdtemp(name);
-    }
-    ~Folder() { std::filesystem::remove_all(path); }
-    std::string path;
-};
 
 /// Two services, ready, an admin listener, and a client of it, on one event loop.
 class Fixture {
@@ -293,11 +281,11 @@ TEST_CASE("admin: over TCP a change needs the token") {
 }
 
 TEST_CASE("admin: services are stopped, started and restarted over the unix socket") {
-    const Folder folder;
-    Fixture f({net::Address::unix_path(folder.path + "/new/admin.sock"), {}});
+    const test::TemporaryFolder folder;
+    Fixture f({net::Address::unix_path(folder / "new/admin.sock"), {}});
     f.boot();
     struct stat status{};
-    REQUIRE(::stat((folder.path + "/new/admin.sock").c_str(), &status) == 0);
+    REQUIRE(::stat((folder / "new/admin.sock").c_str(), &status) == 0);
     CHECK((status.st_mode & 0777) == 0600);
 
     CHECK(f.send(Method::post, "/services/tpd/stop").status == 200);
@@ -314,8 +302,8 @@ TEST_CASE("admin: services are stopped, started and restarted over the unix sock
 }
 
 TEST_CASE("admin: the level of one logger changes, for a while or for good") {
-    const Folder folder;
-    Fixture f({net::Address::unix_path(folder.path + "/admin.sock"), {}});
+    const test::TemporaryFolder folder;
+    Fixture f({net::Address::unix_path(folder / "admin.sock"), {}});
     f.boot();
     const auto level_of = [&](std::string_view name) {
         const auto levels = f.get_json("/log-level");
@@ -351,8 +339,8 @@ TEST_CASE("admin: the level of one logger changes, for a while or for good") {
 }
 
 TEST_CASE("admin: a bad level change says what is wrong") {
-    const Folder folder;
-    Fixture f({net::Address::unix_path(folder.path + "/admin.sock"), {}});
+    const test::TemporaryFolder folder;
+    Fixture f({net::Address::unix_path(folder / "admin.sock"), {}});
     f.boot();
     const auto refused = [&](const std::string& body, unsigned status) {
         const auto response = f.send(Method::post, "/log-level", body);
@@ -378,8 +366,8 @@ TEST_CASE("admin: a bad level change says what is wrong") {
 }
 
 TEST_CASE("admin: a dead process's socket is replaced, a living one's is an error") {
-    const Folder folder;
-    const auto address = net::Address::unix_path(folder.path + "/admin.sock");
+    const test::TemporaryFolder folder;
+    const auto address = net::Address::unix_path(folder / "admin.sock");
     Fixture f({address, {}});
     net::EventLoops loops(1);
     net::SystemNetwork network;
@@ -387,7 +375,7 @@ TEST_CASE("admin: a dead process's socket is replaced, a living one's is an erro
     CHECK_FALSE(second.has_value());
     CHECK(f.get("/livez").status == 200);
 
-    ::chmod(folder.path.c_str(), 0777);
+    ::chmod(folder.path().c_str(), 0777);
     CHECK_FALSE(f.admin.address().path.empty());
     CHECK_FALSE(prepare_socket_folder(address.path).has_value());
 }

@@ -139,7 +139,8 @@ inline void identity_facts(const Block& block, BlockFacts& facts) {
 inline BlockFacts discovery_facts(const Block& block, const std::string& role) {
     BlockFacts facts;
     identity_facts(block, facts);
-    facts.ports.push_back({PortUse::Transport::tcp, *block.address("addr"), "addr"});
+    if (const auto address = block.address("addr"))
+        facts.ports.push_back({PortUse::Transport::tcp, *address, "addr"});
     if (block.has("redis")) facts.database = DatabaseUse{block.text("redis"), role, "redis"};
     return facts;
 }

@@ -253,7 +253,16 @@ Result<> Deployment::Impl::start_admin(const std::string& token) {
     );
     if (auto bound = admin_->start(); !bound) {
         admin_.reset();
-        return bound.error().within("admin listener");
+        Error error = bound.error().within("admin listener");
+        // The default address is this file's and these labels' alone.
+        const bool ours = !options_.admin_address && !config_.supervisor.admin_addr;
+        if (ours && error.code() == boost::system::errc::address_in_use) {
+            error = error.within(fmt::format(
+                "{} runs already; skywire svc status shows it, and stop that process first",
+                config_.file
+            ));
+        }
+        return error;
     }
     log::info(logger_, "admin.listening", log::kv("address", admin_->address().to_string()));
     return {};

@@ -120,7 +120,7 @@ class Supervisor {
     Task<bool> wait_ready();
 
     /// Returns when the deployment is down: after request_shutdown, or by itself when every
-    /// critical service has given up or one with on_give_up exit has.
+    /// critical service has given up or waits for one that has, or one with on_give_up exit has.
     Task<> wait_down();
 
     /// Begins shutdown; a second call changes nothing. From any thread.

@@ -192,14 +192,28 @@ Task<> Supervisor::Impl::wait_down() {
     co_await scope_.wait_empty();
 }
 
-/// Whether a critical service runs or may run again; of all, where none is critical.
+/// Whether a unit runs or may run again: not where it waits for one that cannot either.
+bool Supervisor::Impl::may_run(const Unit& unit, std::set<std::size_t>& asked) const {
+    if (unit.given_up || unit.stopped_with) return false;
+    if (unit.is_remote() || unit.state != State::starting) return true;
+    // A circle of milestones has a way through, or the file would have been refused.
+    if (!asked.insert(unit.index).second) return true;
+    const std::vector<const Edge*> edges = graph_.upstreams(unit.index);
+    return std::all_of(edges.begin(), edges.end(), [&](const Edge* edge) {
+        const Unit& upstream = *units_[edge->upstream];
+        return is_there(upstream, edge->milestone) || may_run(upstream, asked);
+    });
+}
+
+/// Whether a critical service may run; of all, where none is critical.
 bool Supervisor::Impl::any_critical_left() const {
     const bool any_critical = std::any_of(units_.begin(), units_.end(), [](const auto& unit) {
         return !unit->is_remote() && unit->config.critical;
     });
-    return std::any_of(units_.begin(), units_.end(), [any_critical](const auto& unit) {
+    return std::any_of(units_.begin(), units_.end(), [this, any_critical](const auto& unit) {
         if (unit->is_remote() || (any_critical && !unit->config.critical)) return false;
-        return !unit->given_up && !unit->stopped_with;
+        std::set<std::size_t> asked;
+        return may_run(*unit, asked);
     });
 }
 

@@ -90,6 +90,7 @@ class Supervisor::Impl {
     Task<Result<>> await_command(Unit& unit, Command command, std::size_t downs_wanted);
     void stop_dependents(const Unit& unit, const std::string& why);
     void resume_dependents(const Unit& unit);
+    bool may_run(const Unit& unit, std::set<std::size_t>& asked) const;
     bool any_critical_left() const;
     bool all_down() const;
     Task<> shut_down();

@@ -116,9 +116,26 @@ std::string Supervisor::Impl::root_cause(const Unit& unit, std::set<std::size_t>
             since(failing->since)
         );
     }
+    const auto own = [&unit, &since] {
+        return fmt::format(
+            "{}: {} since {}",
+            unit.label(),
+            unit.reason.empty() ? std::string(state_name(unit.state)) : unit.reason,
+            since(unit.since)
+        );
+    };
+    // One that has failed waits for nobody.
+    if (unit.state == State::failed) return own();
+    // Nor does one that starts wait at gates that it has not come to; who waits for it may hold
+    // them.
+    const auto holds_back = [&unit](const Edge& edge) {
+        return unit.state != State::starting || edge.gate == "start" ||
+               unit.waiting_gates.contains(edge.gate);
+    };
     for (const Edge* edge : graph_.upstreams(unit.index)) {
         const Unit& upstream = *units_[edge->upstream];
         if (is_there(upstream, edge->milestone) && upstream.state != State::degraded) continue;
+        if (!holds_back(*edge)) continue;
         if (upstream.is_remote()) {
             if (is_there(upstream, edge->milestone)) continue;
             return fmt::format(
@@ -137,12 +154,7 @@ std::string Supervisor::Impl::root_cause(const Unit& unit, std::set<std::size_t>
             "{}: {} since {}", probe->external().name, probe->reason(), since(probe->since())
         );
     }
-    return fmt::format(
-        "{}: {} since {}",
-        unit.label(),
-        unit.reason.empty() ? std::string(state_name(unit.state)) : unit.reason,
-        since(unit.since)
-    );
+    return own();
 }
 
 ServiceStatus Supervisor::Impl::status_of(const Unit& unit) const {

@@ -270,6 +270,7 @@ Task<> Supervisor::Impl::take_down(Unit& unit, bool drain, State end_state, std:
     unit.asked.reset();
     if (stopped) {
         timeline_.add(unit.label(), "stopped");
+        log::info(logger_, "service.stopped", log::kv("service", unit.label()));
         set_running(unit, false);
         // Whether it had failed before or not: now it is down because somebody wants it so.
         if (!unit.wanted) {
@@ -307,6 +308,7 @@ Task<bool> Supervisor::Impl::drain_and_stop(Unit& unit, bool with_drain) {
     std::optional<Operation<bool>> draining;
     if (with_drain) {
         timeline_.add(unit.label(), "draining");
+        log::info(logger_, "service.draining", log::kv("service", unit.label()));
         draining = co_await drain(unit);
     }
     timeline_.add(unit.label(), "stopping");
@@ -426,7 +428,9 @@ void Supervisor::Impl::give_up(Unit& unit, const std::string& why) {
             return;
     }
     if (!any_critical_left()) {
-        begin_shutdown("every critical service has given up", /*failed=*/true);
+        begin_shutdown(
+            "every critical service has given up or waits for one that has", /*failed=*/true
+        );
     }
     changed_.notify();
 }

@@ -23,10 +23,10 @@ constexpr std::string_view kDiscoveryKey =
 constexpr std::string_view kServerKey =
     "035915c609f71d0c7df27df85ec698ceca0cb262590a54f732e3bbd0cc68d89282";
 constexpr std::array kLabels{
-    "dmsgd", "dmsgs", "tpd", "sd", "ar", "rf", "sn", "tps", "stun", "conf"
+    "dmsgd", "dmsgs", "tpd", "sd", "ar", "rf", "sn", "tps", "stun", "conf", "viz"
 };
 /// Those that are clients of the server themselves.
-constexpr std::array kClientLabels{"dmsgd", "tpd", "sd", "ar", "rf", "sn", "tps", "conf"};
+constexpr std::array kClientLabels{"dmsgd", "tpd", "sd", "ar", "rf", "sn", "tps", "conf", "viz"};
 
 std::string built_in() {
     return test::read_file("configs/deployment.json");

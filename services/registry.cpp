@@ -4,6 +4,7 @@
 #include "services/config_bootstrapper/service.hpp"
 #include "services/dmsg_discovery/service.hpp"
 #include "services/dmsg_server/service.hpp"
+#include "services/network_visualizer/service.hpp"
 #include "services/noop/service.hpp"
 #include "services/route_finder/service.hpp"
 #include "services/service_discovery/service.hpp"
@@ -22,6 +23,7 @@ framework::ServiceRegistry all_service_types() {
     registry.add(address_resolver_type());
     registry.add(dmsg_discovery_type());
     registry.add(dmsg_server_type());
+    registry.add(network_visualizer_type(transports));
     registry.add(noop_type());
     registry.add(route_finder_type(transports));
     registry.add(service_discovery_type());

@@ -39,12 +39,20 @@ BANNED = [
 MODULES = {}
 
 
-def sources():
+def files_like(*patterns):
+    """Of the project, whether committed yet or not."""
     listed = subprocess.run(
-        ["git", "-C", ROOT, "ls-files", "--cached", "--others", "--exclude-standard",
-         "*.cpp", "*.hpp"],
+        ["git", "-C", ROOT, "ls-files", "--cached", "--others", "--exclude-standard", *patterns],
         check=True, capture_output=True, text=True).stdout.split()
     return [Path(name) for name in listed if (ROOT / name).exists()]
+
+
+def sources():
+    return files_like("*.cpp", "*.hpp")
+
+
+def list_files():
+    return [ROOT / path for path in files_like("CMakeLists.txt", "**/CMakeLists.txt")]
 
 
 def module_of(path):
@@ -67,13 +75,13 @@ def code_of(text):
 def links():
     """Which modules each module's CMakeLists links, transitively."""
     direct, targets = {}, {}
-    for listfile in ROOT.glob("**/CMakeLists.txt"):
+    for listfile in list_files():
         relative = listfile.relative_to(ROOT)
-        if relative.parts[0] == "build" or len(relative.parts) == 1:
+        if len(relative.parts) == 1:
             continue
         folder = "/".join(relative.parts[:-1])
         text = listfile.read_text()
-        for name in re.findall(r"skywire_library\(\s*(\w+)", text):
+        for name in re.findall(r"(?:skywire_library\(\s*|add_library\(skywire_)(\w+)", text):
             targets[name] = folder
         direct.setdefault(folder, set()).update(re.findall(r"skywire::(\w+)", text))
     closed = {}
@@ -105,8 +113,7 @@ def own_checks(files):
     problems = []
     allowed = links()
     everything = "\n".join((ROOT / f).read_text(errors="replace") for f in files)
-    lists = "\n".join(p.read_text() for p in ROOT.glob("**/CMakeLists.txt")
-                      if "build" not in p.relative_to(ROOT).parts)
+    lists = "\n".join(p.read_text() for p in list_files())
     for path in files:
         text = (ROOT / path).read_text(errors="replace")
         lines = text.split("\n")

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs the Debian 12 packages that are missing: `setup.sh build` what the binary needs, `setup.sh`
-# what tests and checks need too. As root, or through sudo; without either it prints the line to type.
+# what tests and checks need too, `setup.sh containers` what containers need. As root, or through sudo;
+# without either it prints the line to type. `setup.sh list-build` prints the names of the first.
 set -euo pipefail
 
 build=(
@@ -12,10 +13,28 @@ build=(
 test=(
     libclang-rt-19-dev clang-tidy-19 clang-format-19 llvm-19 google-perftools redis-server
     python3 procps wrk
+    chromium-headless-shell fonts-dejavu-core
 )
 
-wanted=("${build[@]}")
-[ "${1:-all}" = build ] || wanted+=("${test[@]}")
+# Engine and compose of Debian; apparmor: where the kernel has it, the engine wants its parser;
+# iptables, iproute2: the engine and the tests' cut links; mmdebstrap: images without a registry;
+# binutils: strip, where the binary comes from elsewhere.
+containers=(
+    docker.io docker-compose apparmor iptables iproute2 mmdebstrap binutils python3 procps util-linux
+)
+# An engine from elsewhere would have to go for Debian's.
+if [ -x /usr/bin/dockerd ] && ! dpkg-query -W -f '${Status}' docker.io 2>/dev/null | grep -q 'ok installed'
+then
+    containers=("${containers[@]:1}")
+fi
+
+case ${1:-all} in
+list-build) printf '%s\n' "${build[@]}"; exit 0 ;;
+build) wanted=("${build[@]}") ;;
+containers) wanted=("${containers[@]}") ;;
+all) wanted=("${build[@]}" "${test[@]}") ;;
+*) echo "setup.sh [build | containers | list-build]" >&2; exit 2 ;;
+esac
 
 missing=()
 for package in "${wanted[@]}"; do
@@ -23,7 +42,7 @@ for package in "${wanted[@]}"; do
 done
 [ ${#missing[@]} -gt 0 ] || exit 0
 
-install=(apt-get install -y --no-install-recommends "${missing[@]}")
+install=(apt-get install -y --no-install-recommends --no-remove "${missing[@]}")
 if [ "$(id -u)" = 0 ]; then
     as_root=(env DEBIAN_FRONTEND=noninteractive)
 elif command -v sudo >/dev/null && sudo -n true 2>/dev/null; then
@@ -36,18 +55,20 @@ else
     exit 1
 fi
 
-# Tests start a Redis of their own; the package's service must not take its place on a real host.
-mask_redis=false
-if [ -d /run/systemd/system ] && [[ " ${missing[*]} " == *" redis-server "* ]]; then
-    mask_redis=true
-    "${as_root[@]}" systemctl mask redis-server.service >/dev/null
+# Tests start a Redis and an engine of their own; the packages' services must not take their places on
+# a real host.
+idle=()
+if [ -d /run/systemd/system ]; then
+    [[ " ${missing[*]} " == *" redis-server "* ]] && idle+=(redis-server.service)
+    [[ " ${missing[*]} " == *" docker.io "* ]] && idle+=(docker.service docker.socket containerd.service)
 fi
+[ ${#idle[@]} = 0 ] || "${as_root[@]}" systemctl mask "${idle[@]}" >/dev/null
 echo "installing ${#missing[@]} packages: ${missing[*]}"
 "${as_root[@]}" apt-get update -qq
 log=$(mktemp)
 "${as_root[@]}" "${install[@]}" >"$log" 2>&1 || { tail -n 20 "$log" >&2; rm -f "$log"; exit 1; }
 rm -f "$log"
-if $mask_redis; then
-    "${as_root[@]}" systemctl unmask redis-server.service >/dev/null
-    "${as_root[@]}" systemctl disable redis-server.service >/dev/null 2>&1 || true
+if [ ${#idle[@]} -gt 0 ]; then
+    "${as_root[@]}" systemctl unmask "${idle[@]}" >/dev/null
+    "${as_root[@]}" systemctl disable "${idle[@]}" >/dev/null 2>&1 || true
 fi

@@ -82,33 +82,47 @@ class EphemeralNetwork::Table {
     std::map<net::Address, net::Address> real_;
 };
 
+/// An asked-for address in a table, until it is forgotten.
+class EphemeralNetwork::Mapping {
+ public:
+    Mapping(net::Address asked, std::shared_ptr<Table> table)
+        : asked_(std::move(asked)), table_(std::move(table)) {}
+    ~Mapping() { forget(); }
+    Mapping(const Mapping&) = delete;
+    Mapping& operator=(const Mapping&) = delete;
+
+    const net::Address& asked() const noexcept { return asked_; }
+    const Table& table() const noexcept { return *table_; }
+    void forget() noexcept {
+        if (std::exchange(known_, false)) table_->remove(asked_);
+    }
+
+ private:
+    net::Address asked_;
+    std::shared_ptr<Table> table_;
+    bool known_ = true;
+};
+
 class EphemeralNetwork::MappedListener final : public net::Listener {
  public:
     MappedListener(
         std::unique_ptr<net::Listener> real, net::Address asked, std::shared_ptr<Table> table
     )
-        : real_(std::move(real)), asked_(std::move(asked)), table_(std::move(table)) {}
-    ~MappedListener() override { forget(); }
+        : real_(std::move(real)), mapping_(std::move(asked), std::move(table)) {}
 
     Task<Result<std::unique_ptr<net::Stream>>> accept() override { return real_->accept(); }
     Task<Result<std::unique_ptr<net::Stream>>> accept_on(Executor loop) override {
         return real_->accept_on(std::move(loop));
     }
-    const net::Address& local() const noexcept override { return asked_; }
+    const net::Address& local() const noexcept override { return mapping_.asked(); }
     void close() noexcept override {
         real_->close();
-        forget();
+        mapping_.forget();
     }
 
  private:
-    void forget() noexcept {
-        if (std::exchange(known_, false)) table_->remove(asked_);
-    }
-
     std::unique_ptr<net::Listener> real_;
-    net::Address asked_;
-    std::shared_ptr<Table> table_;
-    bool known_ = true;
+    Mapping mapping_;
 };
 
 class EphemeralNetwork::MappedDatagram final : public net::Datagram {
@@ -116,35 +130,28 @@ class EphemeralNetwork::MappedDatagram final : public net::Datagram {
     MappedDatagram(
         std::unique_ptr<net::Datagram> real, net::Address asked, std::shared_ptr<Table> table
     )
-        : real_(std::move(real)), asked_(std::move(asked)), table_(std::move(table)) {}
-    ~MappedDatagram() override { forget(); }
+        : real_(std::move(real)), mapping_(std::move(asked), std::move(table)) {}
 
     Task<Result<Received>> receive(std::span<std::byte> into) override {
         auto received = co_await real_->receive(into);
-        if (received) received->from = table_->asked_of(received->from);
+        if (received) received->from = mapping_.table().asked_of(received->from);
         co_return received;
     }
 
     Task<Result<>> send(ByteSpan payload, const net::Address& to) override {
-        const net::Address real = table_->real_of(to).value_or(to);
+        const net::Address real = mapping_.table().real_of(to).value_or(to);
         co_return co_await real_->send(payload, real);
     }
 
-    const net::Address& local() const noexcept override { return asked_; }
+    const net::Address& local() const noexcept override { return mapping_.asked(); }
     void close() noexcept override {
         real_->close();
-        forget();
+        mapping_.forget();
     }
 
  private:
-    void forget() noexcept {
-        if (std::exchange(known_, false)) table_->remove(asked_);
-    }
-
     std::unique_ptr<net::Datagram> real_;
-    net::Address asked_;
-    std::shared_ptr<Table> table_;
-    bool known_ = true;
+    Mapping mapping_;
 };
 
 EphemeralNetwork::EphemeralNetwork(Faults& faults)

@@ -47,6 +47,7 @@ class EphemeralNetwork final : public net::Network {
 
  private:
     class Table;
+    class Mapping;
     class MappedListener;
     class MappedDatagram;
 

@@ -1,12 +1,11 @@
 #include "framework/key_file.hpp"
 
+#include "base/temporary_folder.hpp"
 #include "base/test.hpp"
 #include "framework/harness/harness.hpp"
 #include "framework/harness/test_services.hpp"
 
-#include <cstdlib>
 #include <filesystem>
-#include <fstream>
 
 #include <sys/stat.h>
 
@@ -18,35 +17,20 @@ constexpr const char* kSecret = "b3f6706cb72215d3873ef92cc0c6037a47fe651112b1685
 constexpr const char* kPublic =
     "02857a87410b3709eddb99bc00508cc7cfeb588d5ed87e3ef9d2aac838ad49470a";
 
-class Folder {
+class Folder : public test::TemporaryFolder {
  public:
-    Folder() : path_((std::filesystem::temp_directory_path() / "skywire-key-XXXXXX").string()) {
-        REQUIRE(::mkdtemp(path_.data()) != nullptr);
-    }
-    ~Folder() {
-        std::error_code ignored;
-        std::filesystem::remove_all(path_, ignored);
-    }
-    Folder(const Folder&) = delete;
-    Folder& operator=(const Folder&) = delete;
-
-    std::string file(const std::string& name) const { return path_ + "/" + name; }
     std::string write(const std::string& text, mode_t mode = 0600) const {
-        const std::string path = file("key");
-        std::ofstream(path, std::ios::binary) << text;
+        std::string path = TemporaryFolder::write("key", text);
         REQUIRE(::chmod(path.c_str(), mode) == 0);
         return path;
     }
     std::size_t count() const {
         std::size_t files = 0;
-        for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator(path_)) {
+        for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator(path())) {
             ++files;
         }
         return files;
     }
-
- private:
-    std::string path_;
 };
 
 mode_t mode_of(const std::string& path) {
@@ -98,10 +82,10 @@ TEST_CASE("key file: what holds no key is refused with its path, and without its
 TEST_CASE("key file: what is no regular file, or lies nowhere, is an error") {
     const Folder folder;
     SeededRandom random(1);
-    CHECK_FALSE(open_key_file(folder.file(""), random));
-    REQUIRE(::mkfifo(folder.file("fifo").c_str(), 0600) == 0);
-    CHECK_FALSE(open_key_file(folder.file("fifo"), random));
-    const auto nowhere = open_key_file(folder.file("no/such/folder"), random);
+    CHECK_FALSE(open_key_file(folder / "", random));
+    REQUIRE(::mkfifo((folder / "fifo").c_str(), 0600) == 0);
+    CHECK_FALSE(open_key_file(folder / "fifo", random));
+    const auto nowhere = open_key_file(folder / "no/such/folder", random);
     REQUIRE_FALSE(nowhere);
     CHECK(nowhere.error().message().find("no/such/folder") != std::string::npos);
 }
@@ -109,7 +93,7 @@ TEST_CASE("key file: what is no regular file, or lies nowhere, is an error") {
 TEST_CASE("key file: a missing one is made, 0600, and used from then on") {
     const Folder folder;
     SeededRandom random(1);
-    const std::string path = folder.file("new");
+    const std::string path = folder / "new";
     const auto made = open_key_file(path, random);
     REQUIRE(made);
     CHECK(made->created);
@@ -155,7 +139,7 @@ std::optional<crypto::PublicKey> key_of(harness::Harness& harness) {
 
 TEST_CASE("key file: a block gets the key of its file; path and public key are logged once") {
     const Folder folder;
-    const std::string path = folder.file("a.key");
+    const std::string path = folder / "a.key";
     const std::string text = deployment_with(R"(, "keyfile": ")" + path + "\"");
     std::string first;
     {
@@ -194,7 +178,7 @@ TEST_CASE("key file: an inline secret key wins, and the file is left alone") {
         harness::test_registry(),
         deployment_with(
             R"(, "secret_key": ")" + std::string(kSecret) + R"(", "keyfile": ")" +
-            folder.file("a.key") + "\""
+            folder / "a.key" + "\""
         )
     );
     REQUIRE(harness.boot());

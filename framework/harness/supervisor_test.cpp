@@ -173,6 +173,35 @@ TEST_CASE("supervisor: S14 backoff grows, then the service is given up and other
     CHECK(harness.stop() == 0);
 }
 
+TEST_CASE("supervisor: of two that wait for each other at different gates the first is the cause") {
+    Booted harness(R"(
+        {"type": "test-service", "name": "a", "start_delay": "10s",
+         "depends_on": [{"label": "b", "gate": "registered"}]},
+        {"type": "test-service", "name": "b", "depends_on": ["a:listening"]}
+    )");
+    REQUIRE(harness.start());
+    harness.wait_event("b", "waiting");
+    harness.wait_event("a", "starting");
+    CHECK(harness.service("a").root_cause.starts_with("a: "));
+    CHECK(harness.service("b").root_cause.starts_with("a: "));
+    CHECK(harness.stop() == 0);
+}
+
+TEST_CASE("supervisor: one that has failed names its own reason, whatever its upstreams do") {
+    Booted harness(R"(
+        {"type": "test-service", "name": "a"},
+        {"type": "test-service", "name": "bad", "depends_on": ["a"], "fail_starts": 1000},
+        {"type": "test-service", "name": "needs-it", "depends_on": ["bad"]}
+    )");
+    CHECK_FALSE(harness.boot());
+    harness.wait_event("bad", "gave-up");
+    REQUIRE(harness.command("a", Command::stop));
+    harness.wait_state("a", State::stopped);
+    CHECK(harness.service("bad").root_cause.starts_with("bad: "));
+    CHECK(harness.service("needs-it").root_cause.starts_with("bad: "));
+    CHECK(harness.stop() == 0);
+}
+
 TEST_CASE("supervisor: on_give_up stop-dependents stops them, exit ends the process with 1") {
     SECTION("stop-dependents") {
         Booted harness(R"(
@@ -204,6 +233,15 @@ TEST_CASE("supervisor: on_give_up stop-dependents stops them, exit ends the proc
         Booted harness(R"(
             {"type": "test-service", "name": "a", "fail_starts": 1000},
             {"type": "test-service", "name": "extra", "critical": false}
+        )");
+        CHECK_FALSE(harness.boot());
+        CHECK(harness.wait_down() == 1);
+    }
+    SECTION("the last one that others wait for") {
+        Booted harness(R"(
+            {"type": "test-service", "name": "a", "fail_starts": 1000},
+            {"type": "test-service", "name": "b", "depends_on": ["a"]},
+            {"type": "test-service", "name": "c", "depends_on": ["b"]}
         )");
         CHECK_FALSE(harness.boot());
         CHECK(harness.wait_down() == 1);

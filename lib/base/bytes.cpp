@@ -30,24 +30,23 @@ constexpr auto kBase64Values = make_base64_values();
 }  // namespace
 
 std::string to_hex(ByteSpan bytes) {
-    std::string text;
-    text.reserve(bytes.size() * 2);
+    std::string text(bytes.size() * 2, '\0');
+    auto digit = text.begin();
     for (const std::byte b : bytes) {
-        text.push_back(kHexDigits[std::to_integer<std::size_t>(b >> 4)]);
-        text.push_back(kHexDigits[std::to_integer<std::size_t>(b & std::byte{15})]);
+        *digit++ = kHexDigits[std::to_integer<std::size_t>(b >> 4)];
+        *digit++ = kHexDigits[std::to_integer<std::size_t>(b & std::byte{15})];
     }
     return text;
 }
 
 bool from_hex(std::string_view text, Bytes& into) {
     if (text.size() % 2 != 0) return false;
-    Bytes bytes;
-    bytes.reserve(text.size() / 2);
-    for (std::size_t i = 0; i < text.size(); i += 2) {
-        const int high = hex_value(text[i]);
-        const int low = hex_value(text[i + 1]);
+    Bytes bytes(text.size() / 2);
+    for (std::size_t i = 0; i < bytes.size(); ++i) {
+        const int high = hex_value(text[2 * i]);
+        const int low = hex_value(text[2 * i + 1]);
         if (high < 0 || low < 0) return false;
-        bytes.push_back(static_cast<std::byte>(high * 16 + low));
+        bytes[i] = static_cast<std::byte>(high * 16 + low);
     }
     into = std::move(bytes);
     return true;

@@ -7,6 +7,7 @@
 
 #include <boost/json/object.hpp>
 #include <fmt/format.h>
+#include <time.h>
 
 namespace skywire::dmsg {
 namespace {
@@ -44,10 +45,20 @@ Error error_of(const http::Response& response) {
     );
 }
 
+/// What a Date field says: "Tue, 14 Nov 2023 22:13:20 GMT".
+std::optional<WallTime> time_of(std::string_view date) {
+    const std::string text(date);
+    tm parts{};
+    const char* const end = ::strptime(text.c_str(), "%a, %d %b %Y %H:%M:%S GMT", &parts);
+    if (end == nullptr || *end != '\0') return std::nullopt;
+    return WallTime(std::chrono::seconds(::timegm(&parts)));
+}
+
 class HttpDiscovery final : public DiscoveryClient {
  public:
     HttpDiscovery(const net::Context& context, http::Client& client, http::Url url)
-        : client_(client),
+        : clock_(context.clock),
+          client_(client),
           url_(std::move(url)),
           unreadable_(context.metrics.counter(
               "dmsg_discovery_client_unreadable_total",
@@ -88,6 +99,8 @@ class HttpDiscovery final : public DiscoveryClient {
         co_return Result<>();
     }
 
+    std::optional<Duration> clock_ahead() const override { return clock_ahead_; }
+
  private:
     Task<Result<std::string>> ask(http::Method method, std::string path, std::string body) {
         http::ClientRequest request;
@@ -101,6 +114,8 @@ class HttpDiscovery final : public DiscoveryClient {
             fmt::format("discovery {}: {} {}", url_.address.to_string(), method_name(method), path);
         auto response = co_await client_.send(std::move(request));
         if (!response) co_return response.error().within(what);
+        const auto date = time_of(response->fields.get("Date").value_or(""));
+        if (date) clock_ahead_ = *date - clock_.wall();
         if (response->status != 200) {
             const Error error = error_of(*response);
             // The sentence of a refusal is the network's; what was asked is for the reader.
@@ -140,8 +155,10 @@ class HttpDiscovery final : public DiscoveryClient {
         );
     }
 
+    Clock& clock_;
     http::Client& client_;
     http::Url url_;
+    std::optional<Duration> clock_ahead_;
     Counter& unreadable_;
 };
 
@@ -178,6 +195,9 @@ class FallbackDiscovery final : public DiscoveryClient {
     }
     Task<Result<>> erase(Entry entry) override {
         return either<void>([entry](DiscoveryClient& client) { return client.erase(entry); });
+    }
+    std::optional<Duration> clock_ahead() const override {
+        return clock_.now() >= first_again_ ? first_->clock_ahead() : second_->clock_ahead();
     }
 
  private:

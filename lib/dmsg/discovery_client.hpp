@@ -6,6 +6,7 @@
 #include "net/context.hpp"
 
 #include <memory>
+#include <optional>
 #include <vector>
 
 namespace skywire::dmsg {
@@ -26,6 +27,10 @@ class DiscoveryClient {
     virtual Task<Result<>> post(Entry entry) = 0;
     /// Removes a signed entry.
     virtual Task<Result<>> erase(Entry entry) = 0;
+
+    /// By how much the discovery's wall clock was ahead of ours at its last answer, to the second;
+    /// nothing where that is not known.
+    virtual std::optional<Duration> clock_ahead() const { return std::nullopt; }
 };
 
 /// Over HTTP, at "http://host:port", or over dmsg at "dmsg://PK:port" where `client` dials through

@@ -31,7 +31,9 @@ class Peer {
         const auto answer = [this](http::Request& request) -> Task<http::Response> {
             asked = std::string(http::method_name(request.method)) + " " + request.target;
             body = request.body;
-            co_return http::Response::json(status, text);
+            http::Response response = http::Response::json(status, text);
+            if (!date.empty()) response.fields.set("Date", date);
+            co_return response;
         };
         for (const auto method : {http::Method::get, http::Method::post, http::Method::delete_}) {
             router_.on(method, "/*", answer);
@@ -47,6 +49,8 @@ class Peer {
 
     unsigned status = 200;
     std::string text;
+    /// Of the answers; empty: the truth.
+    std::string date;
     std::string asked;
     std::string body;
     std::string url;
@@ -133,6 +137,27 @@ TEST_CASE("discovery client: refusals are told by their sentences") {
     const auto foreign = world.loop.run(world.discovery->available_servers());
     CHECK(foreign.error() == make_error_code(skywire::errc::unavailable));
     CHECK_THAT(foreign.error().message(), Catch::Contains("<html>"));
+}
+
+TEST_CASE("discovery client: knows what time it is at the discovery") {
+    World world;
+    world.peer.text = "[]";
+    const auto ahead = [&world] {
+        CHECK(world.loop.run(world.discovery->all_servers()));
+        return world.discovery->clock_ahead();
+    };
+    CHECK_FALSE(world.discovery->clock_ahead());
+    REQUIRE(ahead());
+    CHECK(std::chrono::abs(world.discovery->clock_ahead().value()) < 1min);
+    world.peer.date = "Tue, 14 Nov 2023 22:13:20 GMT";
+    const auto then = world.loop.context.clock.wall() + ahead().value();
+    CHECK(std::chrono::abs(then - WallTime(1'700'000'000s)) < 1min);
+    // What cannot be read changes nothing.
+    for (const char* date : {"yesterday", "Tue, 14 Nov 2023 22:13:20 GMT+7"}) {
+        world.peer.date = date;
+        const auto still = world.loop.context.clock.wall() + ahead().value();
+        CHECK(std::chrono::abs(still - WallTime(1'700'000'000s)) < 1min);
+    }
 }
 
 TEST_CASE("discovery client: lists are read, what is unreadable in them is left out") {

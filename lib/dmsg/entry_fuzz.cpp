@@ -29,7 +29,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     check(stored && stored->entry() == entry);
     const auto typed = dmsg::ReceivedEntry::parse(received->stored_text("official"));
     check(typed.has_value());
-    if (entry.server) check(typed->entry().server->server_type == "official");
+    if (entry.server) {
+        const auto& server = typed->entry().server;
+        check(server && server->server_type == "official");
+    }
 
     const WallTime now{std::chrono::nanoseconds(entry.timestamp / 2)};
     if (dmsg::check_entry(*received, {now})) check(!entry.static_key.is_null());

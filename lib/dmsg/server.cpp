@@ -281,8 +281,11 @@ Task<std::vector<std::string>> Server::Impl::stop(SteadyTime deadline) {
     core_->draining.store(true, std::memory_order_relaxed);
     for (std::string& name : co_await scope_.close(clock, clock.now(), deadline))
         late.push_back(std::move(name));
+    // With those that had knocked and whom nobody takes any more.
+    if (late.empty()) listeners_.clear();
     for (std::string& name : co_await registration_.close(deadline))
         late.push_back(std::move(name));
+    core_->stopping.store(true, std::memory_order_relaxed);
     for (std::size_t i = 0; i < core_->shards.size(); ++i)
         co_await end_shard(i, deadline, late);
     for (std::string& name : co_await protocols_.close(deadline))

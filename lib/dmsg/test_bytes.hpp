@@ -19,6 +19,11 @@ inline Bytes pattern(std::size_t size, unsigned seed = 0) {
     return bytes;
 }
 
+/// Puts a frame, or any run of bytes, behind what is there.
+inline void append(Bytes& bytes, ByteSpan more) {
+    bytes.insert(bytes.end(), more.begin(), more.end());
+}
+
 /// Owned by the coroutine, unlike a view of a temporary.
 inline Task<Result<>> write_bytes(net::Stream& stream, Bytes bytes) {
     co_return co_await stream.write(bytes);

@@ -137,8 +137,9 @@ class Started {
     /// The result, once it is there.
     T& wait() {
         loop_.run_until([&] { return state_->ended; });
-        if (!state_->result) throw std::runtime_error("the task ended without a result");
-        return *state_->result;
+        std::optional<T>& result = state_->result;
+        if (!result) throw std::runtime_error("the task ended without a result");
+        return *result;
     }
 
  private:

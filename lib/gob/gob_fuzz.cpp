@@ -77,11 +77,12 @@ bool drain(gob::Decoder& decoder, ByteSpan& input, Outcome& outcome) {
             check(outcome.error.category() == gob::gob_category());
             return false;
         }
-        if (!*value) return true;
+        const auto& whole = *value;
+        if (!whole) return true;
         ++outcome.values;
-        outcome.leaves += walk(**value);
+        outcome.leaves += walk(*whole);
         std::vector<std::uint64_t> numbers;
-        if (!gob::read(**value, numbers)) ++outcome.types_errors;
+        if (!gob::read(*whole, numbers)) ++outcome.types_errors;
     }
 }
 

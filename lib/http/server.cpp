@@ -24,6 +24,7 @@ class Server::Impl {
  public:
     Impl(const net::Context& context, const Router& router, Options options)
         : core_(context, router, std::move(options)),
+          accepting_(context.loop, [this](auto name, auto error) { report(name, error); }),
           loops_(context.loop, [this](auto name, auto error) { report(name, error); }),
           running_(context.loop, [this](auto name, auto error) { report(name, error); }) {
         core_.scope = &running_;
@@ -33,13 +34,13 @@ class Server::Impl {
         if (core_.draining) return listener->close();
         net::Listener* const accepting = listener.get();
         listeners_.push_back(std::move(listener));
-        loops_.spawn("http accept on " + accepting->local().to_string(), [this, accepting] {
+        accepting_.spawn("http accept on " + accepting->local().to_string(), [this, accepting] {
             return accept_loop(*accepting);
         });
     }
 
     void serve(std::unique_ptr<net::Stream> stream) {
-        if (core_.draining) return stream->close();
+        if (stopping_) return stream->close();
         if (connections_.size() >= core_.options.limits.connections_max) {
             core_.metrics.refused(detail::Refusal::connection_limit);
             return stream->close();
@@ -61,6 +62,7 @@ class Server::Impl {
 
     std::vector<net::Address> addresses() const {
         std::vector<net::Address> bound;
+        bound.reserve(listeners_.size());
         for (const auto& listener : listeners_)
             bound.push_back(listener->local());
         return bound;
@@ -69,18 +71,24 @@ class Server::Impl {
     Task<> drain(SteadyTime deadline) {
         using namespace asio::experimental::awaitable_operators;
         end_accepting();
+        // Who was in the listeners' queues is let in, and answered once.
+        (void)co_await (accepting_.wait_empty() || net::sleep_until(core_.context.clock, deadline));
         if (running_.size() == 0) co_return;
         (void)co_await (running_.wait_empty() || net::sleep_until(core_.context.clock, deadline));
     }
 
     Task<std::vector<std::string>> stop(SteadyTime deadline) {
+        stopping_ = true;
         end_accepting();
         Clock& clock = core_.context.clock;
         // Before the connections, whose end may take all the time there is.
+        accepting_.cancel();
         loops_.cancel();
         auto late = co_await running_.close(clock, clock.now(), deadline);
-        const auto loops_late = co_await loops_.close(clock, clock.now(), deadline);
-        late.insert(late.end(), loops_late.begin(), loops_late.end());
+        for (net::Scope* const scope : {&accepting_, &loops_}) {
+            const auto names = co_await scope->close(clock, clock.now(), deadline);
+            late.insert(late.end(), names.begin(), names.end());
+        }
         co_return late;
     }
 
@@ -118,7 +126,7 @@ class Server::Impl {
                 serve(std::move(*stream));
                 continue;
             }
-            if (core_.draining || stream.error() == make_error_code(errc::closed)) co_return;
+            if (stopping_ || stream.error() == make_error_code(errc::closed)) co_return;
             core_.metrics.accept_errors.add();
             log::debug(
                 core_.context.logger,
@@ -176,7 +184,9 @@ class Server::Impl {
     std::vector<std::unique_ptr<net::Listener>> listeners_;
     Connections connections_;
     bool sweeping_ = false;
-    /// The accept loops and the sweep; then the connections, which end first.
+    bool stopping_ = false;
+    /// The accept loops; the sweep; then the connections, which end first.
+    net::Scope accepting_;
     net::Scope loops_;
     net::Scope running_;
 };

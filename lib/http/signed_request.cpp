@@ -1,7 +1,6 @@
 #include "http/signed_request.hpp"
 
 #include "crypto/error.hpp"
-#include "crypto/hash.hpp"
 
 #include <limits>
 
@@ -44,11 +43,6 @@ Result<std::uint64_t> parse_nonce(std::string_view text) {
         value = value * 10 + digit;
     }
     return value;
-}
-
-crypto::Digest digest_of(std::string_view body, std::uint64_t nonce) {
-    const std::string digits = std::to_string(nonce);
-    return crypto::sha256({as_bytes(body), as_bytes(digits)});
 }
 
 }  // namespace
@@ -127,11 +121,19 @@ Error nonce_mismatch() {
     return refused(auth_errc::nonce_mismatch, "SW-Nonce does not match");
 }
 
-Result<> check_signature(const SignedHeaders& headers, std::string_view body) {
-    const auto verified =
-        crypto::verify_digest(headers.caller, digest_of(body, headers.nonce), headers.signature);
+crypto::Digest signed_digest(const SignedHeaders& headers, std::string_view body) {
+    const std::string digits = std::to_string(headers.nonce);
+    return crypto::sha256({as_bytes(body), as_bytes(digits)});
+}
+
+Result<> check_signature(const SignedHeaders& headers, const crypto::Digest& digest) {
+    const auto verified = crypto::verify_digest(headers.caller, digest, headers.signature);
     if (verified) return {};
     return refused(auth_errc::signature_wrong, verified.error().code().message());
+}
+
+Result<> check_signature(const SignedHeaders& headers, std::string_view body) {
+    return check_signature(headers, signed_digest(headers, body));
 }
 
 void sign_request(

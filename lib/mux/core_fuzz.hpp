@@ -1,6 +1,7 @@
 #pragma once
 
 #include "base/assert.hpp"
+#include "base/fuzz_script.hpp"
 #include "mux/core.hpp"
 
 #include <algorithm>
@@ -15,29 +16,6 @@
 /// bytes cut in two ways; both must come out the same. A model of the streams stands beside the
 /// core, and what the core tells and sends is checked against it.
 namespace skywire::mux::fuzz {
-
-/// What is left of an input; nothing but zeros behind its end.
-class Script {
- public:
-    explicit Script(ByteSpan bytes) : bytes_(bytes) {}
-
-    bool done() const { return bytes_.empty(); }
-    unsigned byte() {
-        if (bytes_.empty()) return 0;
-        const auto value = std::to_integer<unsigned>(bytes_.front());
-        bytes_ = bytes_.subspan(1);
-        return value;
-    }
-    std::size_t number() { return byte() * std::size_t{256} + byte(); }
-    ByteSpan take(std::size_t size) {
-        const ByteSpan part = bytes_.first(std::min(size, bytes_.size()));
-        bytes_ = bytes_.subspan(part.size());
-        return part;
-    }
-
- private:
-    ByteSpan bytes_;
-};
 
 /// A stream as the core's user may think of it.
 struct Model {
@@ -61,7 +39,7 @@ class Player : public CoreEvents, public CoreOutput {
 
     /// `piece`: the largest part of the peer's bytes that the core gets at one time.
     void play(Maker make, ByteSpan input, std::size_t piece) {
-        Script script(input);
+        FuzzScript script(input);
         const unsigned head = script.byte();
         options_.role = head % 2 == 0 ? Role::client : Role::server;
         options_.streams_max = 1 + head / 2 % 8;
@@ -95,7 +73,7 @@ class Player : public CoreEvents, public CoreOutput {
     bool opening_ = false;
 
  private:
-    void step(Script& script) {
+    void step(FuzzScript& script) {
         data_of_.reset();
         const unsigned what = script.byte();
         if (what < 0x80) {
@@ -141,7 +119,7 @@ class Player : public CoreEvents, public CoreOutput {
         return chosen->first;
     }
 
-    void act(unsigned what, StreamId id, Script& script) {
+    void act(unsigned what, StreamId id, FuzzScript& script) {
         Model* model = find(id);
         switch (what) {
             case 0:

@@ -57,6 +57,22 @@ std::optional<KcpHead> read_kcp_head(ByteSpan datagram) noexcept {
     return head;
 }
 
+std::optional<KcpPosition> read_kcp_position(ByteSpan datagram) noexcept {
+    std::optional<KcpPosition> position;
+    std::optional<std::uint32_t> conversation;
+    while (!datagram.empty()) {
+        const auto head = read_kcp_head(datagram);
+        if (!head || head->conversation != conversation.value_or(head->conversation))
+            return std::nullopt;
+        conversation = head->conversation;
+        datagram = datagram.subspan(KcpHead::kSize + head->length);
+        if (head->command != KcpCommand::push) continue;
+        if (!position || distance(head->sequence, position->receive_next) < 0)
+            position = {head->conversation, head->sequence, head->unacknowledged};
+    }
+    return position;
+}
+
 KcpSession::KcpSession(
     std::uint32_t conversation, SteadyTime now, const KcpOptions& options, SteadyTime epoch
 )
@@ -69,6 +85,15 @@ KcpSession::KcpSession(
       rto_(options.rto_initial) {
     SKY_ASSERT(options.mtu > KcpHead::kSize && options.mtu <= 65'507);
     SKY_ASSERT(options.send_window > 0 && options.receive_window > 0);
+}
+
+KcpSession::KcpSession(
+    const KcpPosition& position, SteadyTime now, const KcpOptions& options, SteadyTime epoch
+)
+    : KcpSession(position.conversation, now, options, epoch) {
+    resumed_ = true;
+    send_next_ = position.send_next;
+    receive_next_ = position.receive_next;
 }
 
 std::size_t KcpSession::window() const noexcept {
@@ -154,6 +179,11 @@ Result<> KcpSession::input(ByteSpan datagram, SteadyTime now) {
 void KcpSession::acknowledged_before(std::uint32_t sequence) {
     while (!sent_.empty() && distance(sequence, sent_.front().sequence) > 0)
         sent_.pop_front();
+    // The peer has segments of the time before that it had not when it told where we stand; it
+    // takes them for ours as long as we count below them.
+    const std::int32_t ahead = distance(sequence, send_next_);
+    const auto window = static_cast<std::int32_t>(options_.receive_window);
+    if (resumed_ && ahead > 0 && ahead <= window) send_next_ = sequence;
 }
 
 void KcpSession::take_ack(const KcpHead& head) {

@@ -47,6 +47,20 @@ struct KcpHead {
 /// command, more data announced than there is.
 std::optional<KcpHead> read_kcp_head(ByteSpan datagram) noexcept;
 
+/// Where a conversation stands, as far as one datagram of the peer tells it: enough to go on with
+/// it where everything else has been lost.
+struct KcpPosition {
+    std::uint32_t conversation = 0;
+    /// The first segment of the peer that is in the datagram.
+    std::uint32_t receive_next = 0;
+    /// The first segment that the peer has not received: it drops what is far from it.
+    std::uint32_t send_next = 0;
+};
+
+/// Nothing where the datagram is no KCP, is of several conversations or brings no push: what the
+/// peer sends next is not known then.
+std::optional<KcpPosition> read_kcp_position(ByteSpan datagram) noexcept;
+
 /// Both sides of the network use these.
 struct KcpOptions {
     /// Bytes of a datagram.
@@ -77,6 +91,11 @@ class KcpSession {
     );
     KcpSession(std::uint32_t conversation, SteadyTime now, const KcpOptions& options = {})
         : KcpSession(conversation, now, options, now) {}
+    /// A conversation that goes on from `position`. Where the peer turns out to have received more
+    /// than that said, what is sent from then on begins behind it.
+    KcpSession(
+        const KcpPosition& position, SteadyTime now, const KcpOptions& options, SteadyTime epoch
+    );
 
     std::uint32_t conversation() const noexcept { return conversation_; }
 
@@ -169,6 +188,7 @@ class KcpSession {
     /// Acknowledgements go out at the next multiple of the interval since the session began.
     SteadyTime next_tick_;
     bool dead_ = false;
+    bool resumed_ = false;
     std::uint64_t resent_ = 0;
 
     std::uint32_t send_next_ = 0;

@@ -29,7 +29,12 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     SteadyTime now{std::chrono::hours(1)};
     // A conversation that the input chooses, so that its segments may be ours.
     const auto first = read_kcp_head(bytes);
-    KcpSession session(first ? first->conversation : 7, now);
+    const auto position = first ? read_kcp_position(bytes.first(KcpHead::kSize + first->length))
+                                : std::optional<KcpPosition>();
+    // One that begins in the middle goes on from there.
+    const bool resumed = position && position->receive_next != 0;
+    KcpSession session = resumed ? KcpSession(*position, now, {}, now)
+                                 : KcpSession(first ? first->conversation : 7, now);
     while (!bytes.empty()) {
         const auto head = read_kcp_head(bytes);
         const std::size_t whole = head ? KcpHead::kSize + head->length : bytes.size();

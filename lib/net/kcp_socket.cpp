@@ -124,6 +124,12 @@ void KcpSocket::start() {
 }
 
 Task<Result<std::unique_ptr<Stream>>> KcpSocket::accept() {
+    auto accepted = co_await state_->accept();
+    if (!accepted) co_return accepted.error();
+    co_return std::move(accepted->stream);
+}
+
+Task<Result<KcpAccepted>> KcpSocket::accept_session() {
     return state_->accept();
 }
 

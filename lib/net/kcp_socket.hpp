@@ -5,6 +5,8 @@
 #include "net/network.hpp"
 #include "net/scope.hpp"
 
+#include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -27,6 +29,18 @@ struct KcpSocketOptions {
     Duration linger = std::chrono::seconds(5);
     /// Datagrams that wait for the system; more are dropped, and go again as all lost ones do.
     std::size_t outgoing_max = 1024;
+    /// Whether a conversation that this socket does not know may go on from where a datagram of it
+    /// says that it stands: one that was held before a restart. Called for each such datagram.
+    /// Null: none may.
+    std::function<bool(const Address& from, std::uint32_t conversation)> may_resume = {};
+};
+
+/// A session that a peer has opened.
+struct KcpAccepted {
+    std::unique_ptr<Stream> stream;
+    std::uint32_t conversation = 0;
+    /// It goes on in the middle: KcpSocketOptions::may_resume.
+    bool resumed = false;
 };
 
 /// KCP sessions as streams over one UDP socket: many peers, told apart by address and conversation.
@@ -39,8 +53,9 @@ struct KcpSocketOptions {
 /// errc::timed_out (idle, or no answer to 20 transmissions). `close` delivers what was written, for
 /// `linger`.
 ///
-/// Only the first segment of a conversation (a push with sequence 0) opens a session; everything
-/// else from unknown peers is dropped and counted. Counts kcp_refused_total{reason},
+/// Only the first segment of a conversation (a push with sequence 0) opens a session, and a push in
+/// the middle of one that may be resumed; everything else from unknown peers is dropped and
+/// counted. Counts kcp_refused_total{reason}, kcp_sessions_resumed_total,
 /// kcp_sessions_ended_total{reason}, kcp_outgoing_dropped_total{reason} and kcp_sessions.
 class KcpSocket final : public Listener {
  public:
@@ -56,6 +71,7 @@ class KcpSocket final : public Listener {
     void start();
 
     Task<Result<std::unique_ptr<Stream>>> accept() override;
+    Task<Result<KcpAccepted>> accept_session();
 
     /// A session with a random conversation; its first datagram is that of the first write. `to`
     /// has an IP literal as its host. errc::limit_reached, errc::closed.

@@ -70,6 +70,9 @@ KcpSocket::State::State(
       endings_(counters(
           context_.metrics, "kcp_sessions_ended_total", "KCP sessions that ended.", kEndings
       )),
+      resumed_(context_.metrics.counter(
+          "kcp_sessions_resumed_total", "KCP sessions that went on from the time before a restart."
+      )),
       dropped_full_(context_.metrics.counter(
           "kcp_outgoing_dropped_total",
           "KCP datagrams that were not sent.",
@@ -84,26 +87,27 @@ KcpSocket::State::State(
 
 // --- sessions
 
-std::shared_ptr<detail::KcpPeer> KcpSocket::State::add(
-    std::uint32_t conversation, const Address& remote
-) {
-    const SteadyTime now = context_.clock.now();
-    auto session = std::make_shared<Session>(
-        context_.loop, KcpSession(conversation, now, options_.kcp, epoch_), remote, now
-    );
+std::shared_ptr<detail::KcpPeer> KcpSocket::State::add(KcpSession core, const Address& remote) {
+    auto session =
+        std::make_shared<Session>(context_.loop, std::move(core), remote, context_.clock.now());
     sessions_.emplace(key_of(*session), session);
     gauge_.add(1);
     schedule(*session);
     return session;
 }
 
-Task<Result<std::unique_ptr<Stream>>> KcpSocket::State::accept() {
+Task<Result<KcpAccepted>> KcpSocket::State::accept() {
     while (true) {
         if (closed_) co_return fail(errc::closed, {});
         while (!backlog_.empty()) {
             auto session = std::move(backlog_.front());
             backlog_.pop_front();
-            if (!session->ended) co_return stream_of(std::move(session));
+            if (session->ended) continue;
+            KcpAccepted accepted;
+            accepted.conversation = session->core.conversation();
+            accepted.resumed = session->resumed;
+            accepted.stream = stream_of(std::move(session));
+            co_return accepted;
         }
         const bool notified = co_await acceptable_.wait();
         if (!notified) co_return fail(errc::cancelled, {});
@@ -118,7 +122,7 @@ Result<std::unique_ptr<Stream>> KcpSocket::State::dial(const Address& to) {
     do {
         conversation = static_cast<std::uint32_t>(context_.random.next_u64());
     } while (sessions_.contains({to, conversation}));
-    const auto session = add(conversation, to);
+    const auto session = add(fresh(conversation), to);
     session->dialled = true;
     return stream_of(session);
 }
@@ -136,8 +140,20 @@ void KcpSocket::State::make_room_at(const Address& from) {
     end(*here[std::min<std::size_t>(1, here.size() - 1)], Ending::replaced);
 }
 
-detail::KcpPeer* KcpSocket::State::open(const KcpHead& head, const Address& from) {
-    if (head.command != KcpCommand::push || head.sequence != 0) {
+std::optional<KcpPosition> KcpSocket::State::resumable(ByteSpan datagram, const Address& from)
+    const {
+    if (!options_.may_resume) return std::nullopt;
+    const auto position = read_kcp_position(datagram);
+    if (!position || !options_.may_resume(from, position->conversation)) return std::nullopt;
+    return position;
+}
+
+detail::KcpPeer* KcpSocket::State::open(
+    const KcpHead& head, ByteSpan datagram, const Address& from
+) {
+    const bool first = head.command == KcpCommand::push && head.sequence == 0;
+    const auto position = first ? std::optional<KcpPosition>() : resumable(datagram, from);
+    if (!first && !position) {
         refuse(Refusal::stray);
         return nullptr;
     }
@@ -151,7 +167,11 @@ detail::KcpPeer* KcpSocket::State::open(const KcpHead& head, const Address& from
         refuse(Refusal::sessions);
         return nullptr;
     }
-    auto session = add(head.conversation, from);
+    const SteadyTime now = context_.clock.now();
+    auto session = position ? add(KcpSession(*position, now, options_.kcp, epoch_), from)
+                            : add(fresh(head.conversation), from);
+    session->resumed = position.has_value();
+    if (session->resumed) resumed_.add();
     Session* opened = session.get();
     backlog_.push_back(std::move(session));
     acceptable_.notify();
@@ -163,7 +183,7 @@ void KcpSocket::State::take(ByteSpan datagram, const Address& from) {
     if (!head) return refuse(Refusal::no_kcp);
     const auto found = sessions_.find({from, head->conversation});
     const bool known = found != sessions_.end();
-    Session* session = known ? found->second.get() : open(*head, from);
+    Session* session = known ? found->second.get() : open(*head, datagram, from);
     if (session == nullptr) return;
     const SteadyTime now = context_.clock.now();
     if (!session->core.input(datagram, now)) {

@@ -40,6 +40,7 @@ struct KcpPeer {
     /// When the peer's last datagram came.
     SteadyTime heard;
     bool dialled = false;
+    bool resumed = false;
     /// Why it is no longer in the table.
     std::optional<Error> ended;
     /// The stream is closed: until when what was written is delivered.
@@ -70,7 +71,7 @@ class KcpSocket::State : public std::enable_shared_from_this<State> {
     const Address& local() const noexcept { return datagram_->local(); }
     std::size_t size() const noexcept { return sessions_.size(); }
 
-    Task<Result<std::unique_ptr<Stream>>> accept();
+    Task<Result<KcpAccepted>> accept();
     Result<std::unique_ptr<Stream>> dial(const Address& to);
     void post(Bytes payload, const Address& to);
     void close();
@@ -97,9 +98,13 @@ class KcpSocket::State : public std::enable_shared_from_this<State> {
 
     void take(ByteSpan datagram, const Address& from);
     void refuse(Refusal why) { refused_[static_cast<std::size_t>(why)]->add(); }
-    Session* open(const KcpHead& head, const Address& from);
+    Session* open(const KcpHead& head, ByteSpan datagram, const Address& from);
+    std::optional<KcpPosition> resumable(ByteSpan datagram, const Address& from) const;
     void make_room_at(const Address& from);
-    std::shared_ptr<Session> add(std::uint32_t conversation, const Address& remote);
+    std::shared_ptr<Session> add(KcpSession core, const Address& remote);
+    KcpSession fresh(std::uint32_t conversation) const {
+        return {conversation, context_.clock.now(), options_.kcp, epoch_};
+    }
     /// Sends what the core has made, wakes the writers and sets the deadline; the session may have
     /// ended then.
     void pump(Session& session);
@@ -128,6 +133,7 @@ class KcpSocket::State : public std::enable_shared_from_this<State> {
 
     std::array<Counter*, detail::kKcpRefusals> refused_;
     std::array<Counter*, detail::kKcpEndings> endings_;
+    Counter& resumed_;
     Counter& dropped_full_;
     Counter& dropped_error_;
     Gauge& gauge_;

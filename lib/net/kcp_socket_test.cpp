@@ -249,6 +249,7 @@ TEST_CASE("kcp socket: a flood creates no more than its bounds, and is counted")
     CHECK(parties.far.socket.sessions() == 21);
     CHECK(parties.far.counted("kcp_refused_total", "backlog") == 180);
     std::vector<std::unique_ptr<Stream>> accepted;
+    accepted.reserve(20);
     for (int i = 0; i < 20; ++i)
         accepted.push_back(parties.accept());
     flood(20, later);
@@ -303,4 +304,54 @@ TEST_CASE("kcp socket: a writer waits for its window and fails with its session"
     // The far side does not read: 32 messages there, 32 here.
     const auto stuck = parties.world.run(parties.write(*near, std::string(200'000, 'x')));
     CHECK(stuck.error() == make_error_code(errc::timed_out));
+}
+
+TEST_CASE("kcp socket: a conversation goes on where the owner knows it, others are stray") {
+    std::vector<std::uint32_t> asked;
+    KcpSocketOptions options;
+    options.sessions_max = 2;
+    options.may_resume = [&](const Address& from, std::uint32_t conversation) {
+        asked.push_back(conversation);
+        return from.port == 5 && conversation < 9;
+    };
+    Parties parties(1, {}, options);
+    const auto send = [&](std::uint16_t port, const Bytes& datagram) {
+        auto& network = parties.near.node.context().network;
+        auto socket = network.bind_udp(parties.world.loop(), parties.near.node.at(port)).value();
+        REQUIRE(parties.world.run(socket->send(datagram, parties.far.node.at(2000))));
+        parties.world.run_for(1s);
+    };
+    const auto push = [](std::uint32_t conversation, std::uint32_t sequence) {
+        KcpSession session({conversation, 2, sequence}, SteadyTime(), {}, SteadyTime());
+        session.write(as_bytes("heartbeat"), SteadyTime());
+        return session.take_output().front();
+    };
+    send(6, push(7, 5));
+    send(5, push(9, 5));
+    CHECK(asked == std::vector<std::uint32_t>{7, 9});
+    CHECK(parties.far.counted("kcp_refused_total", "stray") == 2);
+    CHECK(parties.far.socket.sessions() == 0);
+
+    send(5, push(7, 5));
+    auto resumed = parties.world.run(parties.far.socket.accept_session()).value();
+    CHECK(resumed.resumed);
+    CHECK(resumed.conversation == 7);
+    CHECK(parties.world.run(parties.read(*resumed.stream)).value() == "heartbeat");
+    send(5, push(3, 0));
+    const auto fresh = parties.world.run(parties.far.socket.accept_session()).value();
+    CHECK_FALSE(fresh.resumed);
+    CHECK(fresh.conversation == 3);
+    CHECK(asked.size() == 3);
+    // The bounds hold for these, too.
+    send(5, push(8, 5));
+    CHECK(parties.far.counted("kcp_refused_total", "sessions") == 1);
+    // What is no KCP behind its head opens nothing.
+    fresh.stream->close();
+    parties.world.run_for(10s);
+    Bytes broken = push(8, 5);
+    broken.resize(broken.size() + 1);
+    send(5, broken);
+    CHECK(parties.far.socket.sessions() == 1);
+    auto& count = parties.far.node.metrics().counter("kcp_sessions_resumed_total", "");
+    CHECK(count.value() == 1);
 }

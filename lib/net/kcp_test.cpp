@@ -459,3 +459,106 @@ TEST_CASE("kcp: a hostile peer makes a session hold and send no more than its wi
     session.write(as_bytes("x"), kStart + 1s);
     CHECK_FALSE(session.take_output().empty());
 }
+
+TEST_CASE("kcp: a datagram tells where its conversation stands") {
+    for (const Recorded& each : resolver_recording("visor1")) {
+        const auto segments = segments_of(each.bytes);
+        const auto push = std::find_if(segments.begin(), segments.end(), [](const auto& segment) {
+            return segment.first.command == KcpCommand::push;
+        });
+        const auto position = read_kcp_position(each.bytes);
+        REQUIRE(position.has_value() == (push != segments.end()));
+        if (!position) continue;
+        CHECK(position->conversation == 0xa5c3cc6c);
+        CHECK(position->receive_next == push->first.sequence);
+        CHECK(position->send_next == push->first.unacknowledged);
+    }
+    CHECK_FALSE(read_kcp_position({}));
+    CHECK_FALSE(read_kcp_position(as_bytes("holepunch")));
+    // The lowest of several pushes, also where the numbers wrap; not of two conversations.
+    const auto push_of = [](std::uint32_t conversation, std::uint32_t sequence) {
+        KcpSession session({conversation, 5, sequence}, kStart, {}, kStart);
+        session.write(as_bytes("heartbeat"), kStart);
+        return session.take_output().front();
+    };
+    const auto joined = [](Bytes a, const Bytes& b) {
+        a.insert(a.end(), b.begin(), b.end());
+        return a;
+    };
+    const auto lowest = read_kcp_position(joined(push_of(1, 1), push_of(1, 0xfffffffe)));
+    REQUIRE(lowest);
+    CHECK(lowest->receive_next == 0xfffffffe);
+    CHECK(lowest->send_next == 5);
+    CHECK_FALSE(read_kcp_position(joined(push_of(1, 1), push_of(2, 2))));
+}
+
+TEST_CASE("kcp: a session goes on where another one has ended") {
+    // The visor's side is never told.
+    KcpSession visor(7, kStart);
+    SteadyTime now = kStart;
+    std::optional<KcpSession> resolver(std::in_place, 7, now);
+    const auto exchange = [&] {
+        for (int i = 0; i < 20; ++i) {
+            for (const Bytes& each : visor.take_output())
+                REQUIRE(resolver->input(each, now));
+            for (const Bytes& each : resolver->take_output())
+                REQUIRE(visor.input(each, now));
+            now += 50ms;
+            visor.on_time(now);
+            resolver->on_time(now);
+        }
+    };
+    for (int restart = 0; restart < 5; ++restart) {
+        for (int i = 0; i < 40; ++i) {
+            visor.write(as_bytes("heartbeat"), now);
+            resolver->write(as_bytes("echo"), now);
+            exchange();
+            CHECK(as_text(resolver->read().value_or(Bytes())) == "heartbeat");
+            CHECK(as_text(visor.read().value_or(Bytes())) == "echo");
+        }
+        // Three that nobody hears, one after another since none is acknowledged.
+        for (int i = 0; i < 3; ++i) {
+            visor.write(as_bytes("heartbeat"), now);
+            now += 10s;
+            visor.on_time(now);
+        }
+        const auto lost = visor.take_output();
+        REQUIRE(lost.size() >= 3);
+        const auto position = read_kcp_position(lost.back());
+        REQUIRE(position);
+        resolver.emplace(*position, now, KcpOptions(), now);
+        REQUIRE(resolver->input(lost.back(), now));
+        resolver->on_time(now);
+        exchange();
+        int heard = 0;
+        while (resolver->read())
+            ++heard;
+        CHECK(heard == 3);
+        CHECK(visor.idle());
+    }
+}
+
+TEST_CASE("kcp: a resumed session begins behind what its peer has had since") {
+    KcpPosition position;
+    position.conversation = 7;
+    position.receive_next = 3;
+    position.send_next = 2;
+    const auto told = [&](std::uint32_t unacknowledged) {
+        KcpSession peer({7, unacknowledged, 3}, kStart, {}, kStart);
+        peer.write(as_bytes("heartbeat"), kStart);
+        return peer.take_output().front();
+    };
+    const auto sequence_after = [&](KcpSession session, std::uint32_t unacknowledged) {
+        REQUIRE(session.input(told(unacknowledged), kStart));
+        (void)session.take_output();
+        session.write(as_bytes("echo"), kStart);
+        return segments_of(session.take_output().back()).back().first.sequence;
+    };
+    const KcpSession resumed(position, kStart, {}, kStart);
+    CHECK(sequence_after(resumed, 2) == 2);
+    CHECK(sequence_after(resumed, 4) == 4);
+    // Older ones that come late, and nonsense.
+    CHECK(sequence_after(resumed, 1) == 2);
+    CHECK(sequence_after(resumed, 1000) == 2);
+    CHECK(sequence_after(KcpSession(7, kStart), 4) == 0);
+}

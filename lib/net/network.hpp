@@ -23,7 +23,8 @@ class Listener {
     /// The bound address: the real port where 0 was asked for.
     virtual const Address& local() const noexcept = 0;
 
-    /// Stops listening; an accept under way ends with errc::closed. Idempotent.
+    /// Stops listening. Who had connected already is still accepted, then comes errc::closed; whom
+    /// nobody accepts any more is hung up on when the listener dies. Idempotent.
     virtual void close() noexcept = 0;
 };
 

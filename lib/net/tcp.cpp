@@ -6,6 +6,7 @@
 #include "net/port_owner.hpp"
 
 #include <cerrno>
+#include <deque>
 #include <optional>
 
 #include <boost/asio/basic_socket_acceptor.hpp>
@@ -208,10 +209,13 @@ class SocketFile {
     std::pair<dev_t, ino_t> identity_{};
 };
 
+/// After `close` it still hands out the connections that the machine had taken for it by then:
+/// closing resets them, and who dialled could not tell that from an answer that was lost.
 template <class Protocol>
 class SocketListener final : public Listener {
  public:
     using Acceptor = asio::basic_socket_acceptor<Protocol, Executor>;
+    using Socket = typename SocketStream<Protocol>::Socket;
 
     SocketListener(Acceptor acceptor, Address local, std::optional<SocketFile> file)
         : acceptor_(std::move(acceptor)), local_(std::move(local)), file_(std::move(file)) {}
@@ -224,10 +228,11 @@ class SocketListener final : public Listener {
     }
 
     Task<Result<std::unique_ptr<Stream>>> accept_on(Executor loop) override {
-        if (closed_) co_return fail(errc::closed, {});
-        typename SocketStream<Protocol>::Socket socket(std::move(loop));
+        if (closed_) co_return take_late(std::move(loop));
+        Socket socket(loop);
         typename Protocol::endpoint peer;
         const auto [ec] = co_await acceptor_.async_accept(socket, peer, use_tuple);
+        if (ec && closed_) co_return take_late(std::move(loop));
         if (ec) {
             const Error error = detail::operation_error(ec, closed_);
             co_return error.within(fmt::format("accept on {}", local_.to_string()));
@@ -243,14 +248,50 @@ class SocketListener final : public Listener {
         closed_ = true;
         // The file first: who finds it must find somebody behind it.
         if (file_) file_->remove();
+        keep_late();
         ErrorCode ignored;
         acceptor_.close(ignored);
     }
 
  private:
+    struct Late {
+        Socket socket;
+        typename Protocol::endpoint peer;
+    };
+
+    void keep_late() {
+        ErrorCode ec;
+        acceptor_.non_blocking(true, ec);
+        while (!ec && late_.size() < std::size_t(kBacklog)) {
+            Late late{Socket(acceptor_.get_executor()), {}};
+            acceptor_.accept(late.socket, late.peer, ec);
+            if (!ec) late_.push_back(std::move(late));
+        }
+    }
+
+    Result<std::unique_ptr<Stream>> take_late(Executor loop) {
+        while (!late_.empty()) {
+            Late late = std::move(late_.front());
+            late_.pop_front();
+            ErrorCode ec;
+            const auto handle = late.socket.release(ec);
+            if (ec) continue;
+            Socket socket(loop);
+            socket.assign(late.peer.protocol(), handle, ec);
+            if (ec) {
+                ::close(handle);
+                continue;
+            }
+            const Address remote = address_of(late.peer);
+            return make_stream<Protocol>(std::move(socket), &remote);
+        }
+        return fail(errc::closed, {});
+    }
+
     Acceptor acceptor_;
     Address local_;
     std::optional<SocketFile> file_;
+    std::deque<Late> late_;
     bool closed_ = false;
 };
 
@@ -279,7 +320,7 @@ ErrorCode open_tcp(
 }
 
 Result<std::unique_ptr<Listener>> listen_tcp(Executor loop, const Address& address) {
-    SocketListener<Tcp>::Acceptor acceptor(std::move(loop));
+    SocketListener<Tcp>::Acceptor acceptor(loop);
     ErrorCode ec;
     asio::ip::address bound;
     if (address.host.empty()) {
@@ -354,7 +395,7 @@ Result<> clear_socket_path(const Address& address) {
 
 Result<std::unique_ptr<Listener>> listen_unix(Executor loop, const Address& address) {
     if (const auto cleared = clear_socket_path(address); !cleared) return cleared.error();
-    SocketListener<Unix>::Acceptor acceptor(std::move(loop));
+    SocketListener<Unix>::Acceptor acceptor(loop);
     ErrorCode ec;
     acceptor.open(Unix(), ec);
     if (!ec) acceptor.bind(Unix::endpoint(address.path), ec);
@@ -375,7 +416,7 @@ Error dial_error(const Address& address, const Error& error) {
 }
 
 Task<Result<std::unique_ptr<Stream>>> dial_unix(Executor loop, Address address) {
-    SocketStream<Unix>::Socket socket(std::move(loop));
+    SocketStream<Unix>::Socket socket(loop);
     const Unix::endpoint endpoint(address.path);
     const auto [ec] = co_await socket.async_connect(endpoint, use_tuple);
     if (ec) co_return dial_error(address, detail::operation_error(ec, /*closed=*/false));

@@ -1,3 +1,4 @@
+#include "base/temporary_folder.hpp"
 #include "base/test.hpp"
 #include "net/deadline.hpp"
 #include "net/port_owner.hpp"
@@ -60,23 +61,11 @@ struct Fixture {
         loop.run_until([this] { return scope.size() == 0; });
     }
 
-    /// A path for a socket below a fresh folder.
-    std::string socket_path() {
-        char pattern[] = "/tmp/skywire-net-XXXXXX";
-        REQUIRE(::mkdtemp(pattern) != nullptr);
-        folder = pattern;
-        return folder + "/s";
-    }
-
-    ~Fixture() {
-        if (folder.empty()) return;
-        ::unlink((folder + "/s").c_str());
-        ::rmdir(folder.c_str());
-    }
+    std::string socket_path() const { return folder / "s"; }
 
     ManualClock clock;
     TestLoop loop{&clock};
-    std::string folder;
+    test::TemporaryFolder folder;
     std::unique_ptr<Listener> listener;
     std::unique_ptr<Stream> near;
     std::unique_ptr<Stream> far;
@@ -203,6 +192,26 @@ TEST_CASE_METHOD(Fixture, "tcp: close ends a read, a write and an accept under w
     };
     loop.run(later());
     CHECK(answers.size() == 6);
+}
+
+TEST_CASE_METHOD(Fixture, "tcp: who had connected before a close is still handed out") {
+    listener = loop.network.listen(loop.ioc.get_executor(), kAnyPort).value();
+    std::vector<std::unique_ptr<Stream>> dialled;
+    dialled.reserve(2);
+    for (int i = 0; i < 2; ++i) {
+        dialled.push_back(
+            loop.run(loop.network.dial(loop.ioc.get_executor(), listener->local())).value()
+        );
+    }
+    listener->close();
+    for (const auto& peer : dialled) {
+        const auto accepted = loop.run(listener->accept());
+        REQUIRE(accepted);
+        CHECK((*accepted)->remote() == peer->local());
+        (*accepted)->close();
+        CHECK(loop.run(read_all(*peer)).value().empty());
+    }
+    CHECK(loop.run(listener->accept()).error() == make_error_code(errc::closed));
 }
 
 TEST_CASE_METHOD(Fixture, "tcp: a read that is cancelled loses nothing") {

@@ -169,6 +169,37 @@ TEST_CASE("kill: with resets, and as a kernel does after a process") {
     }
 }
 
+TEST_CASE("kill: a connection that never came about leaves no end behind") {
+    Pair pair;
+    pair.world.run_for(1s);
+    std::unique_ptr<net::Stream> dialled;
+    pair.scope.spawn("dial", [&]() -> Task<> {
+        dialled =
+            (co_await pair.a.context().network.dial(pair.world.loop(), pair.b.at(80))).value();
+        pair.world.cut(pair.a, pair.b);
+        CHECK(co_await Pair::write(*dialled, "never seen"));
+    });
+    pair.world.run_for(1s);
+    CHECK(pair.world.connections() == 2);
+    dialled.reset();
+    pair.a.kill(Death::silent);
+    pair.b.kill(Death::silent);
+    CHECK(pair.world.connections() == 0);
+}
+
+TEST_CASE("kill: a reset that is lost comes again when more is sent") {
+    Pair pair;
+    Reader reader(pair, *pair.near);
+    pair.world.cut(pair.a, pair.b, Direction::backward);
+    pair.b.kill(Death::reset);
+    pair.world.run_for(1s);
+    CHECK_FALSE(reader.ended);
+    pair.world.heal();
+    CHECK(pair.world.run(Pair::write(*pair.near, "are you there?")));
+    CHECK(pair.world.run_until([&] { return reader.ended; }, 1s));
+    CHECK(reader.text == in_brackets(asio::error::connection_reset));
+}
+
 TEST_CASE("freeze: the kernel takes what comes, the process sees it when it is thawed") {
     Pair pair;
     Reader reader(pair, *pair.far);
@@ -239,4 +270,40 @@ TEST_CASE("links: a default, one link, one direction") {
     CHECK(took(pair.a, pair.b.at(80)) == 2s);
     pair.world.set_links(slow);
     CHECK(took(c, pair.b.at(80)) == 2s);
+}
+
+TEST_CASE("links: what waits for a slow link goes at once when the link is fast again") {
+    LinkOptions links;
+    links.bytes_per_second = 1000;
+    Pair pair(1, links);
+    CHECK(pair.world.run(Pair::write(*pair.near, std::string(100'000, 'x'))));
+    const Duration before = pair.world.elapsed();
+    links.bytes_per_second = 10'000'000;
+    pair.world.set_link(pair.a, pair.b, links);
+    CHECK(pair.world.run(Pair::read(*pair.far, 100'000)).size() == 100'000);
+    CHECK(pair.world.elapsed() - before < 100ms);
+    // And what is on its way is not held up by a link that gets worse.
+    CHECK(pair.world.run(Pair::write(*pair.near, "soon there")));
+    links.bytes_per_second = 1;
+    pair.world.set_link(pair.a, pair.b, links);
+    CHECK(pair.world.run(Pair::read(*pair.far, 10)) == "soon there");
+    CHECK(pair.world.elapsed() - before < 200ms);
+}
+
+TEST_CASE("links: what a connection will never send takes nobody's place") {
+    LinkOptions links;
+    links.bytes_per_second = 1000;
+    links.segment_bytes_max = 500;
+    Pair pair(1, links);
+    pair.world.cut(pair.a, pair.b);
+    CHECK(pair.world.run(Pair::write(*pair.near, std::string(100'000, 'x'))));
+    pair.far->close();
+    pair.world.run_for(10s);
+    pair.world.heal();
+    const Duration before = pair.world.elapsed();
+    // The first segment is answered by a reset.
+    pair.world.run_for(5s);
+    const auto gone = std::exchange(pair.near, nullptr);
+    pair.world.run(pair.connect());
+    CHECK(pair.world.elapsed() - before < 7s);
 }

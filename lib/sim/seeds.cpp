@@ -34,14 +34,20 @@ std::vector<std::uint64_t> seeds(std::size_t count) {
     for (std::uint64_t seed = 1; seed <= count; ++seed)
         all.push_back(seed);
     SystemRandom random;
-    const std::uint64_t fresh = number_of("SKYWIRE_SIM_RUNS").value_or(0);
-    for (std::uint64_t i = 0; i < fresh; ++i)
-        all.push_back(random.next_u64());
+    const auto from = number_of("SKYWIRE_SIM_FROM");
+    const std::uint64_t more = number_of("SKYWIRE_SIM_RUNS").value_or(0);
+    for (std::uint64_t i = 0; i < more; ++i)
+        all.push_back(from ? *from + i : random.next_u64());
     return all;
 }
 
 std::string replay_hint(std::uint64_t seed) {
     return fmt::format("SKYWIRE_SIM_SEED={} runs this again", seed);
+}
+
+void report(std::uint64_t seed, std::string_view what) {
+    if (number_of("SKYWIRE_SIM_REPORT").value_or(0) == 0) return;
+    fmt::print("seed {}: {}\n", seed, what);
 }
 
 }  // namespace skywire::sim

@@ -31,6 +31,17 @@ std::uint64_t derive(std::uint64_t seed, std::uint64_t index) {
     return z ^ (z >> 31);
 }
 
+bool wants_trace() {
+    const char* const wanted = std::getenv("SKYWIRE_SIM_TRACE");
+    return wanted != nullptr && *wanted != '\0' && *wanted != '0';
+}
+
+/// Who wants to see the trace wants to see all of it.
+WorldOptions with_trace(WorldOptions options) {
+    if (wants_trace()) options.trace_events_max = SIZE_MAX;
+    return options;
+}
+
 }  // namespace
 
 LinkOptions LinkOptions::rough() {
@@ -50,7 +61,7 @@ LinkOptions LinkOptions::rough() {
 class World::Impl {
  public:
     Impl(std::uint64_t seed_in, const WorldOptions& options_in)
-        : options(options_in),
+        : options(with_trace(options_in)),
           seed(seed_in),
           test_random(derive(seed, 0)),
           fabric(derive(seed, 1), clock, ioc->get_executor(), options) {}
@@ -117,10 +128,10 @@ World::World(std::uint64_t seed, WorldOptions options)
     : impl_(std::make_unique<Impl>(seed, options)) {}
 
 World::~World() {
-    const char* always = std::getenv("SKYWIRE_SIM_TRACE");
+    const bool all = wants_trace();
     const bool failed = std::uncaught_exceptions() > impl_->exceptions;
-    if (!failed && (always == nullptr || *always == '\0' || *always == '0')) return;
-    const std::string events = trace().to_string(failed ? kPrintedLines : SIZE_MAX);
+    if (!failed && !all) return;
+    const std::string events = trace().to_string(all ? SIZE_MAX : kPrintedLines);
     const std::string text = "\nsimulation: " + impl_->report() + events;
     std::fputs(text.c_str(), stderr);
 }
@@ -229,7 +240,7 @@ void World::set_link(const Node& a, const Node& b, const LinkOptions& options) {
 }
 
 void World::set_link_one_way(const Node& from, const Node& to, const LinkOptions& options) {
-    impl_->fabric.path(*from.host_, *to.host_).options = options;
+    impl_->fabric.set_link(impl_->fabric.path(*from.host_, *to.host_), options);
 }
 
 void World::cut(const Node& a, const Node& b, Direction direction) {

@@ -39,7 +39,7 @@ class Stuck : public std::runtime_error {
 ///     const auto answer = world.run(ask(client.context()));
 ///
 /// Declared before what runs in it. Destroyed by an exception (a failed REQUIRE), it prints its
-/// seed, the end of its trace and who waits; SKYWIRE_SIM_TRACE=1 prints that in any case.
+/// seed, the end of its trace and who waits; SKYWIRE_SIM_TRACE=1 prints all of it in any case.
 class World {
  public:
     explicit World(std::uint64_t seed, WorldOptions options = {});
@@ -89,7 +89,8 @@ class World {
     TestFaults& faults() noexcept;
 
     /// The default of all links without options of their own; then one link, both directions; then
-    /// one direction. For what is sent from now on.
+    /// one direction. For what is sent from now on; what is under way on a link that gets options
+    /// of its own comes earlier where it would by those.
     void set_links(const LinkOptions& options);
     void set_link(const Node& a, const Node& b, const LinkOptions& options);
     void set_link_one_way(const Node& from, const Node& to, const LinkOptions& options);

@@ -230,6 +230,9 @@ TEST_CASE("seeds: one from the environment alone, or fixed and fresh ones") {
         CHECK(seeds(3) == std::vector<std::uint64_t>{1, 2, 3});
         ::setenv("SKYWIRE_SIM_RUNS", "2", 1);
         CHECK(seeds(3).size() == 5);
+        ::setenv("SKYWIRE_SIM_FROM", "100", 1);
+        CHECK(seeds(3) == std::vector<std::uint64_t>{1, 2, 3, 100, 101});
+        ::unsetenv("SKYWIRE_SIM_FROM");
         ::setenv("SKYWIRE_SIM_SEED", "77", 1);
         CHECK(seeds(3) == std::vector<std::uint64_t>{77});
         ::setenv("SKYWIRE_SIM_SEED", "x7", 1);

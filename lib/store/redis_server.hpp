@@ -1,10 +1,11 @@
 #pragma once
 
+#include "base/temporary_folder.hpp"
+
 #include <cerrno>
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
-#include <filesystem>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -27,7 +28,7 @@ extern char** environ;
 /// A real redis-server for tests. Only tests include this.
 namespace skywire::store {
 
-/// A redis-server of this test alone, in a fresh folder below /tmp, ended by the destructor (and by
+/// A redis-server of this test alone, in a folder of its own, ended by the destructor (and by
 /// the kernel, where the test dies first). Constructed means: it answers.
 ///
 /// It listens on a unix socket, or on 127.0.0.1 at a port that was free a moment before. It keeps
@@ -45,17 +46,10 @@ class RedisServer {
 
     RedisServer() : RedisServer(Options()) {}
     explicit RedisServer(Options options) : options_(std::move(options)) {
-        std::string folder = "/tmp/redis-test-XXXXXX";
-        if (::mkdtemp(folder.data()) == nullptr) throw std::runtime_error("mkdtemp failed");
-        folder_ = folder;
         if (options_.tcp) port_ = spare_port();
         start();
     }
-    ~RedisServer() {
-        kill();
-        std::error_code ignored;
-        std::filesystem::remove_all(folder_, ignored);
-    }
+    ~RedisServer() { kill(); }
     RedisServer(const RedisServer&) = delete;
     RedisServer& operator=(const RedisServer&) = delete;
 
@@ -68,8 +62,8 @@ class RedisServer {
         return "unix://" + user + socket_path();
     }
     std::uint16_t port() const noexcept { return port_; }
-    std::string socket_path() const { return folder_ + "/redis.sock"; }
-    const std::string& folder() const noexcept { return folder_; }
+    std::string socket_path() const { return folder_ / "redis.sock"; }
+    const std::string& folder() const noexcept { return folder_.path(); }
     pid_t pid() const noexcept { return pid_; }
 
     /// Starts it (again) and waits until it answers.
@@ -80,7 +74,7 @@ class RedisServer {
             int status = 0;
             if (::waitpid(pid_, &status, WNOHANG) == pid_) {
                 pid_ = 0;
-                throw std::runtime_error("redis-server ended at once, see " + folder_ + "/log");
+                throw std::runtime_error("redis-server ended at once, see " + folder_ / "log");
             }
             if (tries > 3000) throw std::runtime_error("redis-server does not answer");
             ::poll(nullptr, 0, 10);
@@ -129,8 +123,8 @@ class RedisServer {
         std::vector<std::string> words;
         if (::access(kReaper, X_OK) == 0) words = {kReaper, "--pdeathsig", "KILL"};
         words.insert(words.end(), {kProgram, "--port", std::to_string(port_)});
-        words.insert(words.end(), {"--bind", "127.0.0.1", "--dir", folder_, "--save", ""});
-        words.insert(words.end(), {"--logfile", folder_ + "/log", "--daemonize", "no"});
+        words.insert(words.end(), {"--bind", "127.0.0.1", "--dir", folder_.path(), "--save", ""});
+        words.insert(words.end(), {"--logfile", folder_ / "log", "--daemonize", "no"});
         if (port_ == 0) words.insert(words.end(), {"--unixsocket", socket_path()});
         if (options_.appendonly) {
             words.insert(words.end(), {"--appendonly", "yes", "--appendfsync", "always"});
@@ -218,7 +212,7 @@ class RedisServer {
     }
 
     Options options_;
-    std::string folder_;
+    test::TemporaryFolder folder_;
     std::uint16_t port_ = 0;
     pid_t pid_ = 0;
 };

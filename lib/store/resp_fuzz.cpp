@@ -30,8 +30,9 @@ std::string read(ByteSpan bytes, std::size_t piece) {
         for (;;) {
             const auto reply = reader.next();
             if (!reply) return out + "error";
-            if (!*reply) break;
-            append(out, **reply);
+            const auto& whole = *reply;
+            if (!whole) break;
+            append(out, *whole);
         }
     }
     return out;

@@ -1,5 +1,6 @@
 #include "store/snapshot.hpp"
 
+#include "base/temporary_folder.hpp"
 #include "base/test.hpp"
 #include "store/store_suite.hpp"
 
@@ -17,36 +18,18 @@ namespace {
 
 namespace fs = std::filesystem;
 using namespace std::chrono_literals;
+using test::TemporaryFolder;
 
-class Folder {
- public:
-    Folder() {
-        std::string name = "/tmp/snapshot-test-XXXXXX";
-        if (::mkdtemp(name.data()) == nullptr) throw std::runtime_error("mkdtemp failed");
-        path_ = name;
+/// Names in the folder that begin with this.
+std::vector<std::string> names(const TemporaryFolder& folder, const std::string& prefix) {
+    std::vector<std::string> found;
+    for (const auto& entry : fs::directory_iterator(folder.path())) {
+        const std::string name = entry.path().filename();
+        if (name.starts_with(prefix)) found.push_back(name);
     }
-    ~Folder() {
-        std::error_code ignored;
-        fs::remove_all(path_, ignored);
-    }
-    Folder(const Folder&) = delete;
-    Folder& operator=(const Folder&) = delete;
-
-    std::string operator/(const std::string& name) const { return path_ + "/" + name; }
-    /// Names in the folder that begin with this.
-    std::vector<std::string> names(const std::string& prefix) const {
-        std::vector<std::string> found;
-        for (const auto& entry : fs::directory_iterator(path_)) {
-            const std::string name = entry.path().filename();
-            if (name.starts_with(prefix)) found.push_back(name);
-        }
-        std::sort(found.begin(), found.end());
-        return found;
-    }
-
- private:
-    std::string path_;
-};
+    std::sort(found.begin(), found.end());
+    return found;
+}
 
 /// A loop with a still clock and faults.
 struct World {
@@ -100,7 +83,7 @@ void write_whole(const std::string& path, const std::string& bytes) {
 }
 
 TEST_CASE("snapshot: behaves as every store does") {
-    Folder folder;
+    const TemporaryFolder folder;
     World world;
     const auto store = world.open(folder / "a.db");
     CHECK(store->kind() == "memory+sqlite");
@@ -110,7 +93,7 @@ TEST_CASE("snapshot: behaves as every store does") {
 }
 
 TEST_CASE("snapshot: what was there at close is there again") {
-    Folder folder;
+    const TemporaryFolder folder;
     World world;
     {
         const auto store = world.open(folder / "new/deep/a.db");
@@ -161,7 +144,7 @@ TEST_CASE("snapshot: what was there at close is there again") {
 }
 
 TEST_CASE("snapshot: a calendar set back does not lengthen a life, one set ahead ends it") {
-    Folder folder;
+    const TemporaryFolder folder;
     World world;
     auto store = world.open(folder / "a.db");
     must_apply(world.loop, *store, SetValue{"minute", "v", 1min});
@@ -180,7 +163,7 @@ TEST_CASE("snapshot: a calendar set back does not lengthen a life, one set ahead
 }
 
 TEST_CASE("snapshot: after a kill everything older than a second is there") {
-    Folder folder;
+    const TemporaryFolder folder;
     World world;
     const auto store = world.open(folder / "a.db");
     must_apply(world.loop, *store, SetValue{"k", "1"});
@@ -216,7 +199,7 @@ TEST_CASE("snapshot: after a kill everything older than a second is there") {
 }
 
 TEST_CASE("snapshot: what save has waited for is on disk, without waiting for the clock") {
-    Folder folder;
+    const TemporaryFolder folder;
     World world;
     const auto store = world.open(folder / "a.db");
     CHECK(world.loop.run(store->save()));
@@ -237,7 +220,7 @@ TEST_CASE("snapshot: what save has waited for is on disk, without waiting for th
 }
 
 TEST_CASE("snapshot: between flushes nothing runs, so a store that is dropped is a kill") {
-    Folder folder;
+    const TemporaryFolder folder;
     World world;
     auto store = world.open(folder / "a.db");
     must_apply(world.loop, *store, SetValue{"k", "v"});
@@ -250,7 +233,7 @@ TEST_CASE("snapshot: between flushes nothing runs, so a store that is dropped is
 }
 
 TEST_CASE("snapshot: random changes, kills and restarts agree with a store that never ends") {
-    Folder folder;
+    const TemporaryFolder folder;
     World world;
     const auto model = make_memory_store(world.context);
     auto store = world.open(folder / "a.db");
@@ -305,7 +288,7 @@ TEST_CASE("snapshot: random changes, kills and restarts agree with a store that 
 }
 
 TEST_CASE("snapshot: a full disk is said, tried again and costs nothing") {
-    Folder folder;
+    const TemporaryFolder folder;
     World world;
     auto store = world.open(folder / "a.db", {.entries_max = 100});
     must_apply(world.loop, *store, SetValue{"before", "v"});
@@ -358,7 +341,7 @@ TEST_CASE("snapshot: a full disk is said, tried again and costs nothing") {
 }
 
 TEST_CASE("snapshot: what cannot be opened says why") {
-    Folder folder;
+    const TemporaryFolder folder;
     World world;
     const auto store = world.open(folder / "a.db");
     const auto second = world.loop.run(open_snapshot_store(world.context, folder / "a.db"));
@@ -376,7 +359,7 @@ TEST_CASE("snapshot: what cannot be opened says why") {
 }
 
 /// A closed snapshot with a few dozen rows, as bytes.
-std::string sound_file(World& world, const Folder& folder) {
+std::string sound_file(World& world, const TemporaryFolder& folder) {
     const auto store = world.open(folder / "sound.db");
     for (int i = 0; i < 60; ++i) {
         must_apply(world.loop, *store, SetValue{std::to_string(i), std::string(200, 'v'), 1h});
@@ -387,7 +370,7 @@ std::string sound_file(World& world, const Folder& folder) {
 }
 
 TEST_CASE("snapshot: a damaged file is set aside and a new one begun") {
-    Folder folder;
+    const TemporaryFolder folder;
     World world;
     const std::string sound = sound_file(world, folder);
     REQUIRE(sound.size() > 8192);
@@ -463,7 +446,7 @@ TEST_CASE("snapshot: a damaged file is set aside and a new one begun") {
 }
 
 TEST_CASE("snapshot: another application's database is not touched but set aside") {
-    Folder folder;
+    const TemporaryFolder folder;
     World world;
     const std::string path = folder / "a.db";
     for (const char* sql :
@@ -482,11 +465,11 @@ TEST_CASE("snapshot: another application's database is not touched but set aside
         fs::remove(path);
     }
     // All four in the same second of a still clock: each has a name of its own.
-    CHECK(folder.names("a.db.corrupt.").size() == 4);
+    CHECK(names(folder, "a.db.corrupt.").size() == 4);
 }
 
 TEST_CASE("snapshot: damage found while running is set aside and the store written anew") {
-    Folder folder;
+    const TemporaryFolder folder;
     World world;
     const std::string path = folder / "a.db";
     const int rows = 20'000;
@@ -495,7 +478,8 @@ TEST_CASE("snapshot: damage found while running is set aside and the store writt
         for (int i = 0; i < rows; ++i) {
             batch.changes.push_back(SetValue{std::to_string(i), value + std::string(200, 'v')});
         }
-        REQUIRE(world.loop.run(store.apply(std::move(batch))).value());
+        const auto applied = world.loop.run(store.apply(std::move(batch)));
+        REQUIRE(applied.value());
     };
     auto store = world.open(path);
     fill(*store, "old");

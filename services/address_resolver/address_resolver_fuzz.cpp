@@ -16,6 +16,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         SKY_ASSERT(again);
         SKY_ASSERT(to_text(*again) == to_text(*binding));
     }
+    if (const auto session = parse_kept_session(text)) {
+        const auto again = parse_kept_session(to_text(*session));
+        SKY_ASSERT(again && *again == *session);
+    }
     const auto request = parse_bind_request(text);
     if (!request) return 0;
     SKY_ASSERT(request->addresses.size() <= 64);

@@ -2,9 +2,9 @@
 
 #include "framework/schema.hpp"
 #include "http/real_ip.hpp"
-#include "net/address.hpp"
 
 #include <algorithm>
+#include <limits>
 
 #include <boost/asio/ip/address_v6.hpp>
 #include <fmt/format.h>
@@ -194,12 +194,12 @@ std::string to_text(const Binding& binding) {
     return write(binding, /*with_class=*/true);
 }
 
-Result<Binding> parse_binding(std::string_view text) {
-    const auto value = parse_json(text);
-    if (!value) return value.error();
-    const auto request = bind_request_of(*value);
+namespace {
+
+Result<Binding> binding_of(const json::value& value) {
+    const auto request = bind_request_of(value);
     if (!request) return request.error();
-    const auto* object = value->if_object();
+    const auto* object = value.if_object();
     if (object == nullptr) return fail(errc::malformed, "a binding is no object");
     Binding binding = begun(*request);
     auto v4 = text_of(*object, "remote_addr", kAddressSizeMax);
@@ -211,6 +211,50 @@ Result<Binding> parse_binding(std::string_view text) {
     const json::value* held = member(*object, "held");
     binding.held = held != nullptr && held->is_bool() && held->get_bool();
     return binding;
+}
+
+}  // namespace
+
+Result<Binding> parse_binding(std::string_view text) {
+    const auto value = parse_json(text);
+    if (!value) return value.error();
+    return binding_of(*value);
+}
+
+std::string to_text(const KeptSession& session) {
+    std::string from;
+    append_json_string(from, session.from.to_string(), JsonEscape::plain);
+    return fmt::format(
+        R"({{"from":{},"conversation":{},"binding":{}}})",
+        from,
+        session.conversation,
+        to_text(session.binding)
+    );
+}
+
+Result<KeptSession> parse_kept_session(std::string_view text) {
+    const auto value = parse_json(text);
+    if (!value) return value.error();
+    const auto* object = value->if_object();
+    if (object == nullptr) return fail(errc::malformed, "a kept session is no object");
+    const json::value* from = member(*object, "from");
+    const json::value* conversation = member(*object, "conversation");
+    const json::value* binding = member(*object, "binding");
+    const bool complete = from != nullptr && conversation != nullptr && binding != nullptr;
+    if (!complete || !from->is_string() || !conversation->is_int64())
+        return fail(errc::malformed, "a kept session lacks a member");
+    const std::int64_t number = conversation->get_int64();
+    if (number < 0 || number > std::numeric_limits<std::uint32_t>::max())
+        return fail(errc::malformed, "a kept session has no such conversation");
+    auto address = net::Address::parse(from->get_string());
+    if (!address) return address.error();
+    auto bound = binding_of(*binding);
+    if (!bound) return bound.error();
+    KeptSession session;
+    session.from = std::move(*address);
+    session.conversation = static_cast<std::uint32_t>(number);
+    session.binding = std::move(*bound);
+    return session;
 }
 
 bool is_global_ipv6(std::string_view ip) {

@@ -3,8 +3,10 @@
 #include "base/json.hpp"
 #include "base/result.hpp"
 #include "crypto/keys.hpp"
+#include "net/address.hpp"
 
 #include <array>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -73,6 +75,22 @@ std::string to_answer(const Binding& binding);
 std::string to_text(const Binding& binding);
 /// errc::malformed.
 Result<Binding> parse_binding(std::string_view text);
+
+/// A visor's UDP session with what it has bound, as it is kept for the time after a restart: visors
+/// of 2024 bind once and then go on in the same conversation, whoever listens. Ours.
+struct KeptSession {
+    /// Where the visor's datagrams come from.
+    net::Address from;
+    std::uint32_t conversation = 0;
+    Binding binding;
+
+    bool operator==(const KeptSession&) const = default;
+};
+
+/// {"from":"203.0.113.7:45890","conversation":7,"binding":{...}}
+std::string to_text(const KeptSession& session);
+/// errc::malformed.
+Result<KeptSession> parse_kept_session(std::string_view text);
 
 /// Why a bind over HTTP is refused.
 enum class Refusal { not_public, not_listed };

@@ -2,19 +2,30 @@
 
 #include <algorithm>
 
+#include <boost/asio/post.hpp>
+#include <boost/asio/this_coro.hpp>
 #include <fmt/format.h>
 
 namespace skywire::resolver {
 namespace {
 
-constexpr std::size_t kChunk = 512;
+constexpr std::size_t kChunk = 256;
+constexpr std::string_view kSession = "session";
+
+std::string key_of(std::string_view kind, std::string_view key) {
+    return fmt::format("{}:{}:{}", kPrefix, kind, key);
+}
 
 std::string key_of(Type type, std::string_view key) {
-    return fmt::format("{}:{}:{}", kPrefix, type_name(type), key);
+    return key_of(type_name(type), key);
+}
+
+std::string index_of(std::string_view kind) {
+    return key_of(kind, "_index");
 }
 
 std::string index_of(Type type) {
-    return key_of(type, "_index");
+    return index_of(type_name(type));
 }
 
 }  // namespace
@@ -55,6 +66,7 @@ Task<Result<>> Bindings::put(Type type, crypto::PublicKey key, Binding binding, 
     const auto applied = co_await store_.apply(std::move(batch));
     if (!applied) co_return applied.error();
     note(type, key, binding.held);
+    tell_written(key);
     co_return Result<>();
 }
 
@@ -75,22 +87,103 @@ Task<Result<std::optional<Binding>>> Bindings::get(Type type, crypto::PublicKey 
 Task<Result<>> Bindings::erase(Type type, crypto::PublicKey key) {
     const std::string text = key.to_text();
     store::Batch batch;
-    batch.changes.reserve(2);
+    batch.changes.reserve(4);
     batch.changes.emplace_back(store::Erase{key_of(type, text)});
     batch.changes.emplace_back(store::RemoveFromSet{index_of(type), text});
+    if (type == Type::sudph) {
+        batch.changes.emplace_back(store::Erase{key_of(kSession, text)});
+        batch.changes.emplace_back(store::RemoveFromSet{index_of(kSession), text});
+    }
     const auto applied = co_await store_.apply(std::move(batch));
     if (!applied) co_return applied.error();
     note(type, key, /*held=*/false);
+    tell_written(key);
     co_return Result<>();
 }
 
+Task<Result<>> Bindings::put_session(crypto::PublicKey key, KeptSession session) {
+    const std::string text = key.to_text();
+    store::Batch batch;
+    batch.changes.reserve(4);
+    batch.changes.emplace_back(
+        store::SetValue{key_of(Type::sudph, text), to_text(session.binding), kStoreLifetime}
+    );
+    batch.changes.emplace_back(store::AddToSet{index_of(Type::sudph), text});
+    if (options_.keep_sessions) {
+        batch.changes.emplace_back(
+            store::SetValue{key_of(kSession, text), to_text(session), kSessionTimeout}
+        );
+        batch.changes.emplace_back(store::AddToSet{index_of(kSession), text});
+    }
+    const auto applied = co_await store_.apply(std::move(batch));
+    if (!applied) co_return applied.error();
+    tell_written(key);
+    co_return Result<>();
+}
+
+Task<Result<std::optional<KeptSession>>> Bindings::session(crypto::PublicKey key) {
+    const auto stored = co_await store_.get(key_of(kSession, key.to_text()));
+    if (!stored) co_return stored.error();
+    auto session = parse_kept_session(stored->value_or(""));
+    if (!session) co_return std::optional<KeptSession>();
+    co_return std::optional<KeptSession>(std::move(*session));
+}
+
+Task<Result<Bindings::Sessions>> Bindings::sessions(std::size_t count_max) {
+    const auto members = co_await store_.members(index_of(kSession));
+    if (!members) co_return members.error();
+    Sessions sessions;
+    std::vector<std::string> expired;
+    for (std::size_t at = 0; at < members->size() && sessions.size() < count_max; at += kChunk) {
+        const std::size_t end = std::min(at + kChunk, members->size());
+        std::vector<std::string> names;
+        names.reserve(end - at);
+        for (std::size_t i = at; i < end; ++i)
+            names.push_back(key_of(kSession, (*members)[i]));
+        const auto texts = co_await store_.get_many(std::move(names));
+        if (!texts) co_return texts.error();
+        for (std::size_t i = at; i < end; ++i) {
+            const auto& text = (*texts)[i - at];
+            if (!text) expired.push_back((*members)[i]);
+            const auto key = crypto::PublicKey::from_text_not_null((*members)[i]);
+            auto session = parse_kept_session(text.value_or(""));
+            if (key && session && sessions.size() < count_max)
+                sessions.emplace_back(*key, std::move(*session));
+        }
+    }
+    const auto tidied = co_await tidy(kSession, std::move(expired));
+    if (!tidied) co_return tidied.error();
+    co_return sessions;
+}
+
 Task<Result<std::vector<crypto::PublicKey>>> Bindings::list(Type type) {
+    std::vector<crypto::PublicKey> keys;
+    const auto done = co_await read(
+        type, [&keys](const crypto::PublicKey& key, const std::string&) { keys.push_back(key); }
+    );
+    if (!done) co_return done.error();
+    std::sort(keys.begin(), keys.end());
+    co_return keys;
+}
+
+Task<Result<Bindings::All>> Bindings::all(Type type) {
+    All all;
+    const auto done =
+        co_await read(type, [&all](const crypto::PublicKey& key, const std::string& text) {
+            auto binding = parse_binding(text);
+            if (binding) all.emplace_back(key, std::move(*binding));
+        });
+    if (!done) co_return done.error();
+    co_return all;
+}
+
+Task<Result<>> Bindings::read(Type type, Take take) {
     const auto members = co_await store_.members(index_of(type));
     if (!members) co_return members.error();
-    std::vector<crypto::PublicKey> keys;
-    keys.reserve(members->size());
     std::vector<std::string> expired;
     for (std::size_t at = 0; at < members->size(); at += kChunk) {
+        // A memory store answers without a wait.
+        if (at > 0) co_await asio::post(co_await asio::this_coro::executor, asio::use_awaitable);
         const std::size_t end = std::min(at + kChunk, members->size());
         std::vector<std::string> names;
         names.reserve(end - at);
@@ -105,23 +198,19 @@ Task<Result<std::vector<crypto::PublicKey>>> Bindings::list(Type type) {
             if (!key) continue;
             const bool held = text && text->find(R"("held":true)") != std::string::npos;
             note(type, *key, held);
-            if (text) keys.push_back(*key);
+            if (text) take(*key, *text);
         }
     }
-    if (!expired.empty()) {
-        const auto tidied = co_await tidy(type, std::move(expired));
-        if (!tidied) co_return tidied.error();
-    }
-    std::sort(keys.begin(), keys.end());
-    co_return keys;
+    if (expired.empty()) co_return Result<>();
+    co_return co_await tidy(type_name(type), std::move(expired));
 }
 
-Task<Result<>> Bindings::tidy(Type type, std::vector<std::string> expired) {
+Task<Result<>> Bindings::tidy(std::string_view kind, std::vector<std::string> expired) {
     for (const std::string& key : expired) {
         // A binding that has come back since stays in the set.
         store::Batch batch;
-        batch.expected.push_back({key_of(type, key), std::nullopt});
-        batch.changes.emplace_back(store::RemoveFromSet{index_of(type), key});
+        batch.expected.push_back({key_of(kind, key), std::nullopt});
+        batch.changes.emplace_back(store::RemoveFromSet{index_of(kind), key});
         const auto applied = co_await store_.apply(std::move(batch));
         if (!applied) co_return applied.error();
     }
@@ -169,6 +258,7 @@ Task<Result<>> Bindings::drop(crypto::PublicKey owner) {
         if (!applied) co_return applied.error();
         if (*applied) note(type, owner, /*held=*/false);
     }
+    tell_written(owner);
     co_return Result<>();
 }
 

@@ -1,12 +1,16 @@
 #include "services/address_resolver/config.hpp"
 
+#include "cxo/known_feeds.hpp"
+
+#include <utility>
+
 namespace skywire::resolver {
 
 using framework::Block;
 using framework::FieldKind;
 
 framework::FieldTable config_fields() {
-    return framework::joined(
+    framework::FieldTable own = framework::joined(
         services::common_fields({.addr_json = R"(":9093")", .entry_timeout_json = R"("5m")"}),
         {
             {.name = "udp_addr",
@@ -18,16 +22,11 @@ framework::FieldTable config_fields() {
              .kind = FieldKind::string,
              .description = "The UDP address as visors reach it, host:port, told in /health; "
                             "without it visors that come over dmsg have no sudph."},
-            {.name = "whitelist_keys",
-             .kind = FieldKind::list,
-             .description = "Keys whose holders may deregister visors (header NM-PK).",
-             .element = FieldKind::public_key},
-            {.name = "held_timeout",
-             .kind = FieldKind::duration,
-             .description = "How long a binding that its visor does not renew outlives the visor's "
-                            "last sign of life; 0 is for ever.",
-             .default_json = R"("24h")",
-             .min = 0},
+            services::whitelist_field("Keys whose holders may deregister visors (header NM-PK)."),
+            services::held_timeout_field(
+                "How long a binding that its visor does not renew outlives the visor's "
+                "last sign of life; 0 is for ever."
+            ),
             {.name = "udp_sessions_max",
              .kind = FieldKind::integer,
              .description = "UDP sessions that are held at each UDP address.",
@@ -35,17 +34,21 @@ framework::FieldTable config_fields() {
              .min = 1,
              .max = 1'000'000},
             services::dmsg_client_field(),
-            {.name = "charts_addr",
-             .kind = FieldKind::string,
-             .description = "Address of the charts page.",
-             .legacy = "names charts, which are not served"},
+            services::charts_field(),
+            services::feed_in_port_field(
+                "66",
+                "dmsg port where visors publish their bindings instead of sending them; 0 is "
+                "nowhere."
+            ),
         }
     );
+    return framework::joined(std::move(own), services::feed_fields("56"));
 }
 
 void check_config(const Block& block, framework::Problems& problems) {
     services::check_common(block, problems);
     services::check_dmsg(block, problems);
+    services::check_feed_ports(block, {"cxo_port", "cxo_in_port"}, problems);
     const std::string advertised = block.text("public_udp_addr");
     if (!advertised.empty() && advertised.find("://") != std::string::npos) {
         problems.push_back(block.problem(
@@ -71,11 +74,10 @@ Config read_config(const Block& block) {
     config.dmsg = services::dmsg_config(block, config.common);
     if (const auto address = block.address("udp_addr")) config.udp_addr = *address;
     config.public_udp_addr = block.text("public_udp_addr");
-    const auto keys = block.public_keys("whitelist_keys");
-    config.whitelist_keys.reserve(keys.size());
-    for (const auto& key : keys)
-        if (!key.is_null()) config.whitelist_keys.push_back(key.to_text());
+    config.whitelist_keys = services::whitelist_of(block);
     config.held_timeout = block.duration("held_timeout");
+    config.feed = services::feed_config(block, cxo::kBindingsFeed);
+    config.feed_in_port = services::feed_in_port(block);
     config.udp_sessions_max = static_cast<std::size_t>(block.integer("udp_sessions_max"));
     return config;
 }

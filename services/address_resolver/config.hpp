@@ -5,6 +5,7 @@
 #include "framework/service_type.hpp"
 #include "services/common/common_fields.hpp"
 #include "services/common/dmsg_presence.hpp"
+#include "services/common/feed_config.hpp"
 #include "services/common/service_store.hpp"
 
 #include <optional>
@@ -26,6 +27,10 @@ struct Config {
     std::vector<std::string> whitelist_keys;
     Duration held_timeout{0};
     std::size_t udp_sessions_max = 0;
+    /// Nothing: not published.
+    std::optional<services::FeedConfig> feed;
+    /// Where visors publish their bindings; 0: nowhere.
+    std::uint16_t feed_in_port = 0;
 
     /// Where the UDP side listens: at `udp_addr` and, where the port of `addr` is another one,
     /// there as well, since visors of 2024 send to the port of the URL.

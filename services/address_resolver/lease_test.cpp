@@ -196,7 +196,7 @@ TEST_CASE("address-resolver: a store that fails is answered with 500 and known a
     world.faults.set("store", "memory");
     CHECK(resolver.bind(kVisor).status == 500);
     CHECK(resolver.resolved(kOther, kVisor) == 500);
-    CHECK(resolver.send(TestResolver::request(http::Method::get, "/transports")).status == 500);
+    CHECK(resolver.send(services::local_request(http::Method::get, "/transports")).status == 500);
     CHECK(resolver.store->check().status == framework::Check::Status::fail);
     world.faults.clear("store", "memory");
     CHECK(bound(resolver));

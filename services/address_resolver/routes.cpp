@@ -114,6 +114,7 @@ void Routes::add_to(http::Router& router) {
         })
     );
     router.on(Method::get, "/transports", [this](Request&) { return transports(); });
+    router.on(Method::get, "/sudph-sessions", [this](Request&) { return sessions(); });
     router.on(
         Method::delete_, "/deregister/{type}", auth_.network_monitor([this](Request& request) {
             return deregister(request);
@@ -209,6 +210,31 @@ Task<Response> Routes::transports() {
     }
     body += '}';
     co_return services::json_response(200, std::move(body), JsonStyle::b);
+}
+
+/// For operators. The members that tell of what is not yet collected are the network's; here a
+/// session that is closed is gone.
+Task<Response> Routes::sessions() {
+    const SudphReport report = sudph_.report();
+    const std::uint64_t held = report.accepted - report.closed;
+    co_return services::json_response(
+        200,
+        fmt::format(
+            R"({{"accepted":{},"closed":{},"in_memory":{},"in_memory_closed":0,)"
+            R"("in_memory_wrapper_reachable":{},"kcp_listener_sessions":{},)"
+            R"("closed_in_listener_map":0,"kcp_curr_estab":{},"kcp_passive_opens":{},)"
+            R"("kcp_active_opens":0,"sudph_conns_bound":{}}})",
+            report.accepted,
+            report.closed,
+            held,
+            held,
+            report.open,
+            report.open,
+            report.accepted,
+            report.bound
+        ),
+        JsonStyle::b
+    );
 }
 
 Task<Response> Routes::deregister(Request& request) {

@@ -53,6 +53,7 @@ class Routes {
     Task<http::Response> unbind(Type type, crypto::PublicKey caller);
     Task<http::Response> resolve(http::Request& request, crypto::PublicKey caller);
     Task<http::Response> transports();
+    Task<http::Response> sessions();
     Task<http::Response> deregister(http::Request& request);
     Task<Result<std::vector<crypto::PublicKey>>> list(Type type);
     http::Response failed(Outcomes& outcomes, const Error& error);

@@ -10,22 +10,14 @@
 namespace skywire::services {
 
 framework::ServiceType address_resolver_type() {
-    framework::ServiceType type;
-    type.name = "address-resolver";
+    framework::ServiceType type = http_service_type("address-resolver");
     type.summary = "where visors say how they can be dialled (HTTP, and UDP for those behind NAT)";
     type.fields = resolver::config_fields();
-    type.milestones = http_milestones();
-    type.edges = http_edges();
     type.check = resolver::check_config;
     type.facts = resolver::config_facts;
-    type.externals = store_externals;
     type.make = [](const framework::Block& block) -> Result<std::unique_ptr<framework::Service>> {
         resolver::Config config = resolver::read_config(block);
-        HttpServiceOptions options;
-        options.type_name = "address-resolver";
-        options.common = config.common;
-        options.store = config.store;
-        options.dmsg = config.dmsg;
+        HttpServiceOptions options = http_service_options("address-resolver", config);
         return make_http_service(
             std::move(options),
             [config = std::move(config)](const HttpParts& parts) {

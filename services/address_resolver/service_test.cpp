@@ -5,10 +5,15 @@
 #include "base/test.hpp"
 #include "framework/deployment_config.hpp"
 #include "framework/harness/harness.hpp"
+#include "framework/harness/problems.hpp"
 #include "http/signed_request.hpp"
 #include "net/deadline.hpp"
 #include "net/kcp_socket.hpp"
 #include "net/test_loop.hpp"
+#include "services/common/test_blocks.hpp"
+#include "services/common/test_feed_visor.hpp"
+#include "services/dmsg_discovery/service.hpp"
+#include "services/dmsg_server/service.hpp"
 #include "transport/raw_handshake.hpp"
 
 using namespace std::chrono_literals;
@@ -36,12 +41,7 @@ std::string file(std::string_view more) {
 }
 
 std::string problems_of(const std::string& members) {
-    std::string all;
-    const auto types = registry();
-    for (const auto& problem :
-         framework::load_deployment("test.json", file(members), types).problems)
-        all += problem.to_string("test.json") + "\n";
-    return all;
+    return harness::problems_of(registry(), file(members));
 }
 
 /// Requests of a visor with the next nonce.
@@ -142,6 +142,12 @@ TEST_CASE("address-resolver: serves visors over HTTP and at both UDP addresses")
     const auto list = harness.get(kAddress, "/transports");
     CHECK(list.body.find(R"("stcpr":[")" + one.keys.public_key.to_text()) != std::string::npos);
     CHECK(list.body.find(R"("sudph":[)") != std::string::npos);
+    CHECK(
+        harness.get(kAddress, "/sudph-sessions").body ==
+        R"({"accepted":2,"closed":0,"in_memory":2,"in_memory_closed":0,)"
+        R"("in_memory_wrapper_reachable":2,"kcp_listener_sessions":2,"closed_in_listener_map":0,)"
+        R"("kcp_curr_estab":2,"kcp_passive_opens":2,"kcp_active_opens":0,"sudph_conns_bound":2})"
+    );
     CHECK(harness.stop() == 0);
 }
 
@@ -247,6 +253,44 @@ TEST_CASE("address-resolver: facts name the UDP ports, one where both are the sa
         udp_ports(R"({"services":[{"type":"address-resolver"}]})") ==
         std::vector<std::string>{"udp_addr :30178", "addr :9093"}
     );
+}
+
+TEST_CASE("address-resolver: a visor's feed over dmsg binds for as long as it is connected") {
+    const auto visor = crypto::deterministic_key_pair("visor");
+    const auto own = crypto::deterministic_key_pair("resolver");
+    services::FeedVisorOptions options(visor, own.public_key);
+    options.port = 66;
+    options.path = "stcpr";
+    options.leaf = R"({"port":"7777","addresses":["10.0.0.4"],"public_ip":"203.0.113.7"})";
+    framework::ServiceRegistry types = registry();
+    types.add(services::dmsg_discovery_type());
+    types.add(services::dmsg_server_type());
+    types.add(services::feed_visor_type(std::move(options)));
+    Harness harness(
+        std::move(types),
+        fmt::format(
+            R"({{"services":[{},{{"type":"address-resolver","name":"ar","addr":"{}",)"
+            R"("udp_addr":"127.0.0.1:30178","testing":true,"secret_key":"{}",)"
+            R"("dmsg":{{"discovery":"http://127.0.0.1:9090"}}}},)"
+            R"({{"type":"visor","name":"visor","depends_on":["ar"]}}]}})",
+            services::dmsg_blocks(),
+            kAddress,
+            own.secret_key.reveal_text()
+        )
+    );
+    REQUIRE(harness.boot());
+    const auto bound = [&] {
+        const auto list = harness.get(kAddress, "/transports");
+        return list.body == R"({"stcpr":[")" + visor.public_key.to_text() + R"("]})";
+    };
+    harness.advance_until("it is bound", bound, 1s, 1min);
+    for (int i = 0; i < 20; ++i) {
+        harness.advance(1min);
+        CHECK(bound());
+    }
+    REQUIRE(harness.command("visor", framework::Command::stop));
+    harness.advance_until("its binding has ended", [&] { return !bound(); }, 5s, 6min);
+    CHECK(harness.stop() == 0);
 }
 
 }  // namespace skywire::resolver

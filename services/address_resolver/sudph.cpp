@@ -5,26 +5,23 @@
 #include <algorithm>
 #include <utility>
 
-#include <boost/json/serialize.hpp>
 #include <fmt/format.h>
 
 namespace skywire::resolver {
 namespace {
 
-/// Longer messages come out as several, which mean nothing.
-constexpr std::size_t kMessageBytesMax = 4096;
 /// Introductions that wait for the store.
 constexpr std::size_t kIntroductionsMax = 1000;
-constexpr std::string_view kHeartbeat = "heartbeat";
-constexpr std::string_view kDelBind = "delBind";
 
-constexpr std::array<std::string_view, 6> kReasons{
+constexpr std::array<std::string_view, 8> kReasons{
     "handshake_malformed",
     "handshake_forged",
     "handshake_destination",
     "handshake_timeout",
     "handshake_evicted",
-    "no_bind"
+    "sessions_of_ip",
+    "no_bind",
+    "not_resumed"
 };
 constexpr std::array<std::string_view, 5> kKinds{
     "bind", "heartbeat", "del_bind", "resolve", "unknown"
@@ -54,12 +51,15 @@ net::KcpSocketOptions socket_options(std::size_t sessions_max) {
 
 class Sudph::Entry {
  public:
-    Entry(Sudph& owner, SessionPtr session) : owner_(owner), session_(std::move(session)) {}
+    Entry(Sudph& owner, SessionPtr session) : owner_(owner), session_(std::move(session)) {
+        ++owner_.accepted_;
+    }
     ~Entry() {
         session_->stream->close();
         std::erase(owner_.handshakes_, session_);
-        if (owner_.current(*session_)) owner_.sessions_.erase(session_->key);
+        if (owner_.current(*session_)) owner_.forget(*session_);
         owner_.clients_.set(static_cast<double>(owner_.sessions_.size()));
+        ++owner_.closed_;
     }
     Entry(const Entry&) = delete;
     Entry& operator=(const Entry&) = delete;
@@ -73,9 +73,18 @@ Sudph::Sudph(const net::Context& context, Bindings& bindings, SudphOptions optio
     : context_(context),
       bindings_(bindings),
       options_(std::move(options)),
+      resumption_(bindings, context.clock, options_.sessions_max),
       notices_sent_(notices(context.metrics, "sent")),
       notices_dropped_(notices(context.metrics, "dropped")),
       notices_elsewhere_(notices(context.metrics, "no_session")),
+      echoes_late_(context.metrics.counter(
+          "address_resolver_udp_echoes_late_total",
+          "Heartbeats without an echo, as the visor does not take what was sent before."
+      )),
+      resumed_(context.metrics.counter(
+          "address_resolver_udp_resumed_total",
+          "Visors whose UDP session went on from the time before a restart."
+      )),
       store_failures_(context.metrics.counter(
           "address_resolver_udp_store_failures_total",
           "Calls of the store for visors' UDP sessions that failed."
@@ -108,9 +117,13 @@ Result<> Sudph::bind() {
             sockets_.clear();
             return socket.error().within(each.key);
         }
-        sockets_.push_back(std::make_unique<net::KcpSocket>(
-            context_, std::move(*socket), socket_options(options_.sessions_max)
-        ));
+        net::KcpSocketOptions options = socket_options(options_.sessions_max);
+        options.may_resume = [this](const net::Address& from, std::uint32_t conversation) {
+            return may_resume(from, conversation);
+        };
+        sockets_.push_back(
+            std::make_unique<net::KcpSocket>(context_, std::move(*socket), std::move(options))
+        );
     }
     return {};
 }
@@ -131,6 +144,16 @@ std::vector<net::Address> Sudph::addresses() const {
     return bound;
 }
 
+SudphReport Sudph::report() const {
+    SudphReport report;
+    report.accepted = accepted_;
+    report.closed = closed_;
+    for (const auto& socket : sockets_)
+        report.open += socket->sessions();
+    report.bound = sessions_.size();
+    return report;
+}
+
 Task<std::vector<std::string>> Sudph::stop(SteadyTime deadline) {
     serving_ = false;
     std::vector<std::string> late;
@@ -148,13 +171,31 @@ Task<std::vector<std::string>> Sudph::stop(SteadyTime deadline) {
 
 Task<> Sudph::accept(net::KcpSocket& socket) {
     while (true) {
-        auto stream = co_await socket.accept();
-        if (!stream) co_return;
+        auto accepted = co_await socket.accept_session();
+        if (!accepted) co_return;
         auto session = std::make_shared<Session>();
-        session->stream = std::move(*stream);
-        admit(session);
-        scope_.spawn("sudph session", [this, session] { return serve(session); });
+        session->stream = std::move(accepted->stream);
+        session->conversation = accepted->conversation;
+        if (accepted->resumed) {
+            scope_.spawn("sudph session", [this, session] { return serve_resumed(session); });
+        } else {
+            admit(session);
+            scope_.spawn("sudph session", [this, session] { return serve(session); });
+        }
     }
+}
+
+bool Sudph::may_resume(const net::Address& from, std::uint32_t conversation) {
+    if (resumption_.holds(from, conversation)) return true;
+    // The visor of another resolver, which is gone, perhaps: its next datagram will tell.
+    if (resumption_.outdated())
+        scope_.spawn("sudph sessions", [this] { return read_sessions_again(); });
+    return false;
+}
+
+Task<> Sudph::read_sessions_again() {
+    const auto loaded = co_await resumption_.load();
+    if (!loaded) store_failed({}, loaded.error());
 }
 
 void Sudph::admit(const SessionPtr& session) {
@@ -180,12 +221,43 @@ Task<> Sudph::serve(SessionPtr session) {
     const auto shaken = co_await shake_hands(session);
     std::erase(handshakes_, session);
     if (!shaken) co_return;
+    if (!room_for(*session)) {
+        refuse(Reason::sessions_of_ip);
+        co_return;
+    }
     adopt(session);
-    const auto ended = co_await serve_messages(session);
+    note_end(*session, co_await serve_from_bind(session));
+}
+
+Task<> Sudph::serve_resumed(SessionPtr session) {
+    const Entry entry(*this, session);
+    auto taken = co_await resumption_.take(session->stream->remote(), session->conversation);
+    if (!taken) {
+        store_failed({}, taken.error());
+        co_return;
+    }
+    std::optional<Resumption::Found>& found = *taken;
+    // Who has shaken hands since is the same visor, started again.
+    if (!found || sessions_.contains(found->key)) {
+        refuse(Reason::not_resumed);
+        co_return;
+    }
+    session->key = found->key;
+    session->binding = std::move(found->binding);
+    session->bound = true;
+    adopt(session);
+    resumed_.add();
+    note_end(*session, co_await serve_messages(session));
+}
+
+void Sudph::note_end(const Session& session, const Result<>& ended) {
+    // The visor does not see the end of a session, and goes on in it when its link is back.
+    if (session.bound && serving_ && current(session))
+        resumption_.hold(session.stream->remote(), session.conversation, session.key);
     log::debug(
         context_.logger,
         "sudph.session_ended",
-        log::kv("pk", session->key),
+        log::kv("pk", session.key),
         log::kv("error", ended.has_error() ? ended.error().message() : "")
     );
 }
@@ -232,12 +304,29 @@ Task<Result<>> Sudph::shake_hands(SessionPtr session) {
     co_return error;
 }
 
+bool Sudph::room_for(const Session& session) const {
+    if (sessions_.contains(session.key)) return true;
+    const auto found = sessions_of_ip_.find(session.stream->remote().host);
+    const std::size_t max = std::max(kSessionsOfIpMin, options_.sessions_max / kPartOfIp);
+    return found == sessions_of_ip_.end() || found->second < max;
+}
+
+void Sudph::forget(const Session& session) {
+    const auto of_ip = sessions_of_ip_.find(session.stream->remote().host);
+    if (of_ip != sessions_of_ip_.end() && --of_ip->second == 0) sessions_of_ip_.erase(of_ip);
+    sessions_.erase(session.key);
+}
+
 void Sudph::adopt(const SessionPtr& session) {
     session->heard = context_.clock.now();
-    SessionPtr& place = sessions_[session->key];
-    // The old session's coroutine notices the end of its stream.
-    if (place) place->stream->close();
-    place = session;
+    if (const auto found = sessions_.find(session->key); found != sessions_.end()) {
+        const SessionPtr old = found->second;
+        forget(*old);
+        // Its coroutine notices the end of its stream.
+        old->stream->close();
+    }
+    sessions_.emplace(session->key, session);
+    ++sessions_of_ip_[session->stream->remote().host];
     clients_.set(static_cast<double>(sessions_.size()));
 }
 
@@ -249,136 +338,10 @@ bool Sudph::current(const Session& session) const {
 bool Sudph::silent(const crypto::PublicKey& key) const {
     const auto found = sessions_.find(key);
     if (found == sessions_.end()) return false;
-    return context_.clock.now() - found->second->heard >= kSilenceMax;
-}
-
-// --- messages
-
-Task<Result<std::string>> Sudph::read(SessionPtr session) {
-    // Nothing is held for the many sessions that wait.
-    const auto ready = co_await session->stream->wait_readable();
-    if (!ready) co_return ready.error();
-    std::string message(kMessageBytesMax, '\0');
-    const auto size = co_await session->stream->read_some(
-        std::as_writable_bytes(std::span(message.data(), message.size()))
-    );
-    if (!size) co_return size.error();
-    message.resize(*size);
-    co_return message;
-}
-
-Task<Result<>> Sudph::write(SessionPtr session, std::string text) {
-    co_return co_await net::with_deadline(
-        context_.clock, context_.clock.now() + kWriteTimeout, session->stream->write(as_bytes(text))
-    );
-}
-
-Task<Result<>> Sudph::serve_messages(SessionPtr session) {
-    auto first = co_await net::with_deadline(
-        context_.clock, context_.clock.now() + kBindTimeout, read(session)
-    );
-    if (!first) {
-        if (first.error() == make_error_code(errc::timed_out)) refuse(Reason::no_bind);
-        co_return first.error();
-    }
-    const auto request = parse_bind_request(*first);
-    if (!request || request->port.empty()) {
-        refuse(Reason::no_bind);
-        co_return fail(errc::malformed, "the first message is no bind");
-    }
-    if (const auto bound = co_await on_bind(session, *request); !bound) co_return bound.error();
-    while (true) {
-        auto message = co_await read(session);
-        if (!message) co_return message.error();
-        if (!current(*session)) co_return fail(errc::closed, {});
-        session->heard = context_.clock.now();
-        const auto done = co_await on_message(session, std::move(*message));
-        if (!done) co_return done.error();
-    }
-}
-
-Task<Result<>> Sudph::on_message(SessionPtr session, std::string text) {
-    if (text == kHeartbeat) {
-        count(Kind::heartbeat);
-        if (const auto kept = co_await refresh(session); !kept) co_return kept.error();
-        co_return co_await write(session, std::move(text));
-    }
-    if (text == kDelBind) {
-        count(Kind::del_bind);
-        session->bound = false;
-        // Where that fails the binding ends with its lifetime in the store.
-        const auto erased = co_await bindings_.erase(Type::sudph, session->key);
-        if (!erased) store_failed(session->key, erased.error());
-        co_return fail(errc::closed, "the visor has unbound");
-    }
-    const auto value = parse_json(text);
-    const auto* object = value ? value->if_object() : nullptr;
-    if (object != nullptr && object->contains("resolve"))
-        co_return co_await on_resolve(session, *object);
-    if (object != nullptr) {
-        const auto request = bind_request_of(*value);
-        if (request && !request->port.empty()) co_return co_await on_bind(session, *request);
-    }
-    count(Kind::unknown);
-    co_return Result<>();
-}
-
-Task<Result<>> Sudph::on_bind(SessionPtr session, const BindRequest& request) {
-    count(Kind::bind);
-    const net::Address& from = session->stream->remote();
-    session->binding = sudph_binding(request, from.host, from.port);
-    session->bound = true;
-    co_return co_await store(session);
-}
-
-Task<Result<>> Sudph::refresh(SessionPtr session) {
-    const bool due = context_.clock.now() - session->stored >= kStoreInterval;
-    if (!session->bound || !due) co_return Result<>();
-    co_return co_await store(session);
-}
-
-Task<Result<>> Sudph::store(SessionPtr session) {
-    if (!current(*session)) co_return fail(errc::closed, {});
-    session->stored = context_.clock.now();
-    const auto stored =
-        co_await bindings_.put(Type::sudph, session->key, session->binding, kStoreLifetime);
-    if (stored) co_return Result<>();
-    // The session goes on: the next heartbeat tries again.
-    session->stored = SteadyTime();
-    store_failed(session->key, stored.error());
-    co_return Result<>();
-}
-
-void Sudph::store_failed(const crypto::PublicKey& key, const Error& error) {
-    store_failures_.add();
-    log::debug(
-        context_.logger, "sudph.store_failed", log::kv("pk", key), log::kv("error", error.message())
-    );
-    if (options_.on_store_failure) options_.on_store_failure(error);
-}
-
-Task<Result<>> Sudph::on_resolve(SessionPtr session, const json::object& message) {
-    count(Kind::resolve);
-    const json::value* id = message.if_contains("id");
-    const json::value& wanted = message.at("resolve");
-    const std::string number = id != nullptr && id->is_number() ? json::serialize(*id) : "0";
-    std::string answer = fmt::format(R"({{"resolved":{})", number);
-    const auto key = wanted.is_string() ? crypto::PublicKey::from_text_not_null(wanted.get_string())
-                                        : Result<crypto::PublicKey>(fail(errc::malformed, {}));
-    if (!key) {
-        co_return co_await write(session, answer + R"(,"err":"Invalid public key"})");
-    }
-    const auto found = co_await lookup(*key);
-    if (!found) {
-        store_failed(*key, found.error());
-        co_return co_await write(session, answer + R"(,"err":"internal error"})");
-    }
-    const std::optional<Binding>& binding = *found;
-    if (binding) answer += R"(,"found":true,"data":)" + to_answer(*binding);
-    answer += '}';
-    if (const auto sent = co_await write(session, std::move(answer)); !sent) co_return sent.error();
-    if (binding) introduce(*key, session->key);
-    co_return Result<>();
+    // Where what this resolver wrote has expired, a binding in the store is another resolver's.
+    const SteadyTime now = context_.clock.now();
+    const Session& session = *found->second;
+    return now - session.heard >= kSilenceMax && now - session.stored < kStoreLifetime;
 }
 
 // --- for HTTP
@@ -402,8 +365,9 @@ void Sudph::introduce(const crypto::PublicKey& resolved, const crypto::PublicKey
         return;
     }
     // The session's own coroutines are in the scope, too.
+    const bool silent = context_.clock.now() - found->second->heard >= kNoticeSilence;
     const bool busy = scope_.size() > 3 * options_.sessions_max + kIntroductionsMax;
-    if (busy || found->second->notices >= kNoticesMax) {
+    if (silent || busy || found->second->notices >= kNoticesMax) {
         notices_dropped_.add();
         return;
     }

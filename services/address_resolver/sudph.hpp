@@ -4,6 +4,7 @@
 #include "net/kcp_socket.hpp"
 #include "net/scope.hpp"
 #include "services/address_resolver/bindings.hpp"
+#include "services/address_resolver/resumption.hpp"
 #include "transport/raw_handshake.hpp"
 
 #include <array>
@@ -47,18 +48,32 @@ inline constexpr std::chrono::seconds kBindTimeout{30};
 inline constexpr std::chrono::seconds kWriteTimeout{10};
 /// Silent for longer, a binding is neither listed nor resolved until the next heartbeat.
 inline constexpr std::chrono::minutes kSilenceMax{3};
-/// How long a silent session is kept.
-inline constexpr std::chrono::hours kSessionTimeout{1};
-/// A binding that is alive is written this often, and lives in the store a while longer than
-/// kSilenceMax: replicas go by that.
+/// A binding that is alive is written this often, and lives in the store (kStoreLifetime) a while
+/// longer than kSilenceMax: replicas go by that.
 inline constexpr std::chrono::minutes kStoreInterval{1};
-inline constexpr std::chrono::minutes kStoreLifetime{4};
 /// Notices to one visor that wait to be sent.
 inline constexpr std::size_t kNoticesMax = 16;
+/// Visors beat every 10 s: who is silent for so long is not told who wants to dial it.
+inline constexpr std::chrono::seconds kNoticeSilence{60};
+/// Of all sessions those of one IP address may be one part in so many, and as many as the second.
+inline constexpr std::size_t kPartOfIp = 16;
+inline constexpr std::size_t kSessionsOfIpMin = 64;
+
+/// What became of the UDP sessions since the start.
+struct SudphReport {
+    std::uint64_t accepted = 0;
+    std::uint64_t closed = 0;
+    /// Those of the KCP sockets.
+    std::size_t open = 0;
+    /// Visors with a session.
+    std::size_t bound = 0;
+};
 
 /// Used on context.loop. Counts address_resolver_udp_refused_total{reason},
-/// address_resolver_udp_messages_total{kind}, address_resolver_notices_total{outcome},
-/// address_resolver_udp_store_failures_total and address_resolver_clients_count.
+/// address_resolver_udp_resumed_total, address_resolver_udp_echoes_late_total,
+/// address_resolver_udp_messages_total{kind},
+/// address_resolver_notices_total{outcome}, address_resolver_udp_store_failures_total and
+/// address_resolver_clients_count.
 class Sudph {
  public:
     /// `bindings` outlives it.
@@ -67,6 +82,8 @@ class Sudph {
     Sudph(const Sudph&) = delete;
     Sudph& operator=(const Sudph&) = delete;
 
+    /// Reads whose sessions may go on; before `start`. Errors: the store's.
+    Task<Result<>> open() { return resumption_.load(); }
     /// Binds all sockets. The message of a failure names the key and the address.
     Result<> bind();
     /// Begins to serve, after `bind`.
@@ -87,16 +104,27 @@ class Sudph {
     Task<Result<>> deregister(crypto::PublicKey key);
 
     std::size_t sessions() const noexcept { return sessions_.size(); }
+    SudphReport report() const;
 
     /// The names of what had not ended at `deadline`.
     Task<std::vector<std::string>> stop(SteadyTime deadline);
 
  private:
-    enum class Reason { malformed, forged, destination, timeout, evicted, no_bind };
+    enum class Reason {
+        malformed,
+        forged,
+        destination,
+        timeout,
+        evicted,
+        sessions_of_ip,
+        no_bind,
+        not_resumed
+    };
     enum class Kind { bind, heartbeat, del_bind, resolve, unknown };
 
     struct Session {
         std::unique_ptr<net::Stream> stream;
+        std::uint32_t conversation = 0;
         crypto::PublicKey key;
         Binding binding;
         bool bound = false;
@@ -111,10 +139,17 @@ class Sudph {
 
     Task<> accept(net::KcpSocket& socket);
     Task<> serve(SessionPtr session);
+    Task<> serve_resumed(SessionPtr session);
+    bool may_resume(const net::Address& from, std::uint32_t conversation);
+    Task<> read_sessions_again();
     Task<Result<>> shake_hands(SessionPtr session);
     void admit(const SessionPtr& session);
+    bool room_for(const Session& session) const;
     void adopt(const SessionPtr& session);
+    void forget(const Session& session);
+    Task<Result<>> serve_from_bind(SessionPtr session);
     Task<Result<>> serve_messages(SessionPtr session);
+    void note_end(const Session& session, const Result<>& ended);
     Task<Result<std::string>> read(SessionPtr session);
     Task<Result<>> write(SessionPtr session, std::string text);
     /// errc::closed: the session is over.
@@ -135,15 +170,21 @@ class Sudph {
     net::Context context_;
     Bindings& bindings_;
     SudphOptions options_;
+    Resumption resumption_;
     std::vector<std::unique_ptr<net::KcpSocket>> sockets_;
     bool serving_ = false;
     Handshakes handshakes_;
     std::unordered_map<crypto::PublicKey, SessionPtr> sessions_;
-    std::array<Counter*, 6> refused_{};
+    std::unordered_map<std::string, std::size_t> sessions_of_ip_;
+    std::uint64_t accepted_ = 0;
+    std::uint64_t closed_ = 0;
+    std::array<Counter*, 8> refused_{};
     std::array<Counter*, 5> messages_{};
     Counter& notices_sent_;
     Counter& notices_dropped_;
     Counter& notices_elsewhere_;
+    Counter& echoes_late_;
+    Counter& resumed_;
     Counter& store_failures_;
     Gauge& clients_;
     /// Last: its coroutines use all of the above.

@@ -116,6 +116,54 @@ TEST_CASE("sudph: garbage changes nothing") {
     visor.live(10s);
 }
 
+TEST_CASE("sudph: many keys of one address leave room for others") {
+    SudphOptions options;
+    options.sessions_max = kSessionsOfIpMin * kPartOfIp;
+    Rig rig(1, options);
+    std::vector<std::unique_ptr<Visor>> crowd;
+    for (std::size_t i = 0; i <= kSessionsOfIpMin; ++i) {
+        crowd.push_back(std::make_unique<Visor>(rig, "crowd", static_cast<std::uint16_t>(4000 + i))
+        );
+        crowd.back()->keys = keys_of("crowd " + std::to_string(i));
+        crowd.back()->bind();
+    }
+    CHECK(rig.refused("sessions_of_ip") == 1);
+    CHECK(rig.sudph.sessions() == kSessionsOfIpMin);
+    CHECK_FALSE(rig.listed(crowd.back()->key()));
+    // One of them again is not one more.
+    crowd.front()->bind();
+    CHECK(rig.sudph.sessions() == kSessionsOfIpMin);
+    Visor elsewhere(rig, "elsewhere");
+    elsewhere.bind();
+    CHECK(rig.listed(elsewhere.key()));
+}
+
+TEST_CASE("sudph: notices that a visor cannot take do not end its session") {
+    Rig rig;
+    Visor visor(rig, "visor");
+    Visor caller(rig, "caller");
+    visor.bind();
+    caller.bind();
+    rig.world.cut(rig.node, visor.node, sim::Direction::forward);
+    for (int i = 0; i < 40; ++i) {
+        rig.sudph.introduce(visor.key(), caller.key());
+        rig.world.run_for(100ms);
+    }
+    for (int i = 0; i < 6; ++i) {
+        visor.write("heartbeat");
+        rig.world.run_for(10s);
+    }
+    const Counter& late = rig.node.metrics().counter("address_resolver_udp_echoes_late_total", "");
+    CHECK(late.value() > 0);
+    CHECK(rig.sudph.sessions() == 2);
+    CHECK(rig.listed(visor.key()));
+    rig.world.heal();
+    rig.world.run_for(2min);
+    while (const auto notice = visor.read(1s))
+        CHECK_FALSE(notice->empty());
+    visor.live(1min);
+}
+
 TEST_CASE("sudph: a flood from many ports keeps nobody out, holds no more than its bounds") {
     Rig rig;
     Visor visor(rig, "visor");

@@ -2,6 +2,7 @@
 
 #include "http/signed_request.hpp"
 #include "services/address_resolver/work.hpp"
+#include "services/common/test_request.hpp"
 #include "services/common/test_store.hpp"
 
 #include <map>
@@ -69,20 +70,7 @@ class TestResolver {
 
     /// Through the router, as a connection does it.
     http::Response send(http::Request request) {
-        return world_.loop.run(handle(std::move(request)));
-    }
-
-    static http::Request request(
-        http::Method method, std::string path, std::string body = {}, http::Fields fields = {}
-    ) {
-        http::Request made;
-        made.method = method;
-        made.target = path;
-        made.path = path.substr(0, path.find('?'));
-        made.body = std::move(body);
-        made.fields = std::move(fields);
-        made.remote = net::Address::tcp("127.0.0.1", 40000);
-        return made;
+        return world_.loop.run(services::answer_of(surface.router(), std::move(request)));
     }
 
     /// As a visor over dmsg, from this public address.
@@ -93,7 +81,7 @@ class TestResolver {
         std::string body = {},
         std::string ip = "203.0.113.7"
     ) {
-        http::Request made = request(method, std::move(path), std::move(body));
+        http::Request made = services::local_request(method, std::move(path), std::move(body));
         made.remote = net::Address::tcp(key.to_text(), 50000);
         made.fields.set("SW-PublicIP", std::move(ip));
         return send(std::move(made));
@@ -112,14 +100,12 @@ class TestResolver {
         return as_visor(caller, http::Method::get, "/resolve/stcpr/" + key.to_text()).status;
     }
     std::string transports() {
-        return std::string(send(request(http::Method::get, "/transports")).body_view());
+        return std::string(
+            send(services::local_request(http::Method::get, "/transports")).body_view()
+        );
     }
 
  private:
-    Task<http::Response> handle(http::Request request) {
-        co_return co_await surface.router().handle(request);
-    }
-
     static services::HttpSurface::Options surface_options() {
         services::HttpSurface::Options options;
         options.service_name = "address-resolver";

@@ -111,7 +111,7 @@ class Visor {
           socket_(std::make_unique<net::KcpSocket>(
               node.context(),
               node.context().network.bind_udp(rig.world.loop(), node.at(port)).value(),
-              net::KcpSocketOptions()
+              patient()
           )) {
         socket_->start();
     }
@@ -156,6 +156,13 @@ class Visor {
     const crypto::PublicKey& key() const { return keys.public_key; }
 
  private:
+    /// As visors of 2024 are.
+    static net::KcpSocketOptions patient() {
+        net::KcpSocketOptions options;
+        options.idle_timeout = 24h;
+        options.kcp.dead_link = 0;
+        return options;
+    }
     Task<> forge_one() {
         const auto other = socket_->dial(rig_.node.at(30178)).value();
         (void)co_await other->write(as_bytes("get_nonce"));

@@ -1,16 +1,26 @@
 #include "services/address_resolver/work.hpp"
 
+#include "cxo/known_feeds.hpp"
+
+#include <algorithm>
 #include <utility>
 
 namespace skywire::resolver {
 namespace {
 
 constexpr std::chrono::minutes kDefaultEntryTimeout{5};
+/// As often as visors of 2026 bind over HTTP.
+constexpr std::chrono::seconds kRenewal{90};
 
-Bindings::Options bindings_options(const Config& config) {
+Duration entry_timeout_of(const Config& config) {
+    const Duration timeout = config.common.entry_timeout;
+    return timeout == Duration(0) ? Duration(kDefaultEntryTimeout) : timeout;
+}
+
+Bindings::Options bindings_options(const Config& config, const store::Store& store) {
     Bindings::Options options;
-    options.entry_timeout = config.common.entry_timeout;
-    if (options.entry_timeout == Duration(0)) options.entry_timeout = kDefaultEntryTimeout;
+    options.keep_sessions = store.kind() != "memory";
+    options.entry_timeout = entry_timeout_of(config);
     options.held_timeout = config.held_timeout;
     return options;
 }
@@ -50,6 +60,18 @@ std::unique_ptr<services::Prober> prober_of(
     return services::make_dmsg_prober(parts.context, parts.presence->client());
 }
 
+std::unique_ptr<services::FeedHost> make_feed(
+    const services::HttpParts& parts, const Config& config, services::FeedContent& content
+) {
+    if (!config.feed || !config.dmsg) return nullptr;
+    services::FeedHost::Options options(config.dmsg->keys);
+    options.feed = std::string(cxo::kBindingsFeed);
+    options.config = *config.feed;
+    return std::make_unique<services::FeedHost>(
+        parts.context, parts.presence, content, std::move(options)
+    );
+}
+
 }  // namespace
 
 Work::Work(
@@ -60,7 +82,7 @@ Work::Work(
       surface_(parts.surface),
       public_udp_addr_(config.public_udp_addr),
       auth_(parts.context, store_, auth_options(config)),
-      bindings_(store_.store(), bindings_options(config)),
+      bindings_(store_.store(), bindings_options(config, store_.store())),
       sudph_(
           parts.context,
           bindings_,
@@ -80,13 +102,48 @@ Work::Work(
           {[this](const crypto::PublicKey& key) { return renew(key); },
            [this](const crypto::PublicKey& key) { return drop(key); }},
           owners_options(config, store_.store())
-      ) {
+      ),
+      content_(parts.context, bindings_, store_.store()),
+      feed_(make_feed(parts, config, content_)),
+      visor_bindings_(parts.context.metrics, bindings_, [this](const Error& error) {
+          store_failed(error);
+      }) {
+    if (feed_) {
+        content_.on_change([this] { feed_->changed(); });
+        bindings_.on_written([this](const crypto::PublicKey& key) { content_.written(key); });
+    }
     bindings_.on_held([this](const crypto::PublicKey& key, std::size_t count) {
         owners_.set_records(key, count);
     });
     auth_.on_accepted([this](const crypto::PublicKey& key) { owners_.seen(key); });
     auth_.add_to(surface_.router());
     routes_.add_to(surface_.router());
+    add_intake(parts, config);
+}
+
+void Work::add_intake(const services::HttpParts& parts, const Config& config) {
+    if (config.feed_in_port == 0 || !config.dmsg) return;
+    services::FeedIntake::Options options(config.dmsg->keys);
+    options.port = config.feed_in_port;
+    options.feed_bytes_max = VisorBindings::kFeedBytesMax;
+    // What is taken lives for the entry timeout.
+    options.renew = std::min<Duration>(kRenewal, entry_timeout_of(config) / 3);
+    options.spacing = std::min(options.spacing, options.renew);
+    intake_ = std::make_unique<services::FeedIntake>(
+        parts.context,
+        parts.presence,
+        std::move(options),
+        [this](const crypto::PublicKey& visor, cxo::Tree tree) {
+            return take(visor, std::move(tree));
+        },
+        [this](const crypto::PublicKey& visor) { visor_bindings_.forget(visor); }
+    );
+}
+
+Task<services::FeedIntake::Taken> Work::take(crypto::PublicKey visor, cxo::Tree tree) {
+    const auto taken = co_await visor_bindings_.take(visor, std::move(tree));
+    if (taken == services::FeedIntake::Taken::done) owners_.seen(visor);
+    co_return taken;
 }
 
 Task<Result<>> Work::open() {
@@ -94,16 +151,26 @@ Task<Result<>> Work::open() {
     if (const auto opened = co_await owners_.open(); !opened) co_return opened.error();
     if (const auto opened = co_await bindings_.open(); !opened) co_return opened.error();
     owners_.start();
+    if (const auto opened = co_await sudph_.open(); !opened) co_return opened.error();
     if (const auto bound = sudph_.bind(); !bound) co_return bound.error();
     for (const net::Address& address : sudph_.addresses())
         host_.note("bound", "udp " + address.to_string());
     sudph_.start();
+    if (feed_) feed_->start();
+    if (intake_) intake_->start();
     if (!public_udp_addr_.empty()) surface_.set_udp_address(public_udp_addr_);
     co_return Result<>();
 }
 
 Task<std::vector<std::string>> Work::stop(SteadyTime deadline) {
-    return sudph_.stop(deadline);
+    auto late = co_await sudph_.stop(deadline);
+    if (intake_)
+        for (std::string& name : co_await intake_->stop(deadline))
+            late.push_back(std::move(name));
+    if (!feed_) co_return late;
+    for (std::string& name : co_await feed_->stop(deadline))
+        late.push_back(std::move(name));
+    co_return late;
 }
 
 void Work::add_checks(framework::HealthReport& report) {
@@ -113,6 +180,8 @@ void Work::add_checks(framework::HealthReport& report) {
     } else {
         report.checks.push_back({"udp", Status::fail, "no datagrams are read"});
     }
+    if (feed_) report.checks.push_back(feed_->check());
+    if (intake_) report.checks.push_back(intake_->check());
 }
 
 void Work::store_failed(const Error& error) {

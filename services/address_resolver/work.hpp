@@ -2,8 +2,11 @@
 
 #include "services/address_resolver/bindings.hpp"
 #include "services/address_resolver/config.hpp"
+#include "services/address_resolver/feed.hpp"
 #include "services/address_resolver/routes.hpp"
 #include "services/address_resolver/sudph.hpp"
+#include "services/address_resolver/visor_bindings.hpp"
+#include "services/common/feed_intake.hpp"
 #include "services/common/http_service.hpp"
 #include "services/common/owners.hpp"
 #include "services/common/request_auth.hpp"
@@ -31,8 +34,11 @@ class Work final : public services::HttpWork {
 
     Bindings& bindings() noexcept { return bindings_; }
     Sudph& sudph() noexcept { return sudph_; }
+    /// What a visor's feed says: for tests, as its intake calls it.
+    Task<services::FeedIntake::Taken> take(crypto::PublicKey visor, cxo::Tree tree);
 
  private:
+    void add_intake(const services::HttpParts& parts, const Config& config);
     void store_failed(const Error& error);
     Task<> renew(crypto::PublicKey key);
     Task<> drop(crypto::PublicKey key);
@@ -46,6 +52,12 @@ class Work final : public services::HttpWork {
     Sudph sudph_;
     Routes routes_;
     services::Owners owners_;
+    BindingsContent content_;
+    /// Null where nothing is published.
+    std::unique_ptr<services::FeedHost> feed_;
+    VisorBindings visor_bindings_;
+    /// Null where visors cannot publish their bindings.
+    std::unique_ptr<services::FeedIntake> intake_;
 };
 
 }  // namespace skywire::resolver

@@ -1,6 +1,7 @@
 #include "services/common/common_fields.hpp"
 
 #include "base/assert.hpp"
+#include "services/common/feed_config.hpp"
 #include "services/common/service_store.hpp"
 
 #include <cstdlib>
@@ -12,6 +13,8 @@ using framework::Block;
 using framework::FieldKind;
 
 constexpr const char* kModeVariable = "SKYWIRE_SVC_MODE";
+constexpr std::string_view kProfilesMoved =
+    "has moved to the admin listener: GET /debug/pprof/profile and /debug/pprof/heap";
 
 std::string trimmed_lower(std::string_view text) {
     const auto first = text.find_first_not_of(" \t\r\n");
@@ -88,23 +91,11 @@ framework::FieldTable common_fields(const CommonDefaults& defaults) {
              "How long an entry lives without being renewed; 0 is the service's default.",
          .default_json = defaults.entry_timeout_json,
          .min = 0},
-        {.name = "tag",
-         .kind = FieldKind::string,
-         .description = "Logger name.",
-         .legacy = "is not needed: log lines carry the block's label"},
-        {.name = "metrics_addr",
-         .kind = FieldKind::address,
-         .description = "Where this service's own series are served at /metrics; empty is off."},
-        {.name = "pprof_mode",
-         .kind = FieldKind::string,
-         .description = "Profiling.",
-         .legacy = "has moved to the admin listener: GET /debug/pprof/profile and /debug/pprof/heap"
-        },
-        {.name = "pprof_addr",
-         .kind = FieldKind::string,
-         .description = "Profiling listener.",
-         .legacy = "has moved to the admin listener: GET /debug/pprof/profile and /debug/pprof/heap"
-        },
+        tag_field(),
+        health_addr_field(),
+        metrics_addr_field(),
+        pprof_mode_field(),
+        pprof_addr_field(),
         {.name = "testing",
          .kind = FieldKind::boolean,
          .description = "A test deployment: data in memory unless redis is set, loopback addresses "
@@ -178,6 +169,91 @@ framework::Field dmsg_client_field() {
     };
 }
 
+framework::Field whitelist_field(std::string_view description) {
+    return {
+        .name = "whitelist_keys",
+        .kind = FieldKind::list,
+        .description = description,
+        .element = FieldKind::public_key,
+    };
+}
+
+std::vector<std::string> whitelist_of(const Block& block) {
+    const std::vector<crypto::PublicKey> keys = block.public_keys("whitelist_keys");
+    std::vector<std::string> texts;
+    texts.reserve(keys.size());
+    for (const crypto::PublicKey& key : keys)
+        if (!key.is_null()) texts.push_back(key.to_text());
+    return texts;
+}
+
+framework::Field held_timeout_field(std::string_view description) {
+    return {
+        .name = "held_timeout",
+        .kind = FieldKind::duration,
+        .description = description,
+        .default_json = R"("24h")",
+        .min = 0,
+    };
+}
+
+framework::Field health_addr_field() {
+    return {
+        .name = "health_addr",
+        .kind = FieldKind::address,
+        .description =
+            "host:port under which other processes and the commands reach this service "
+            "and its GET /health, where it listens on every interface of a container; "
+            "else they take it to be on this machine.",
+    };
+}
+
+std::optional<net::Address> health_address_for_others(
+    const Block& block, std::optional<net::Address> own
+) {
+    if (auto given = block.address("health_addr")) return given;
+    return own;
+}
+
+framework::Field metrics_addr_field() {
+    return {
+        .name = "metrics_addr",
+        .kind = FieldKind::address,
+        .description = "Where this service's own series are served at /metrics; empty is off.",
+    };
+}
+
+framework::Field block_file_field() {
+    return {
+        .name = "config_path",
+        .kind = FieldKind::path,
+        .description = "A JSON file with these keys, which win over those of the block.",
+        .block_file = true,
+    };
+}
+
+framework::Field legacy_field(std::string_view name, FieldKind kind, std::string_view why) {
+    return {.name = name, .kind = kind, .description = "Not used.", .legacy = why};
+}
+
+framework::Field tag_field() {
+    return legacy_field(
+        "tag", FieldKind::string, "is not needed: log lines carry the block's label"
+    );
+}
+
+framework::Field pprof_mode_field() {
+    return legacy_field("pprof_mode", FieldKind::string, kProfilesMoved);
+}
+
+framework::Field pprof_addr_field() {
+    return legacy_field("pprof_addr", FieldKind::string, kProfilesMoved);
+}
+
+framework::Field charts_field() {
+    return legacy_field("charts_addr", FieldKind::string, "names charts, which are not served");
+}
+
 std::string_view mode_name(Mode mode) noexcept {
     switch (mode) {
         case Mode::http:
@@ -215,6 +291,24 @@ void check_key_pair(const Block& block, framework::Problems& problems) {
     problems.push_back(std::move(problem));
 }
 
+void check_identity(const Block& block, std::string_view what, framework::Problems& problems) {
+    // A key file that is not there yet is made at the start.
+    if (!block.secret_key("secret_key") && block.text("keyfile").empty()) {
+        problems.push_back(
+            block.problem("secret_key", fmt::format("{} needs a secret_key, or a keyfile", what))
+        );
+    }
+    check_key_pair(block, problems);
+}
+
+void check_discovery_given(
+    const Block& block, std::string_view why, framework::Problems& problems
+) {
+    const Block dmsg = block.object("dmsg");
+    if (dmsg.text("discovery").empty() && dmsg.text("discovery_dmsg").empty())
+        problems.push_back(block.problem("dmsg", std::string(why)));
+}
+
 void check_common(const Block& block, framework::Problems& problems) {
     check_key_pair(block, problems);
     check_mode(block, problems);
@@ -243,10 +337,11 @@ framework::BlockFacts common_facts(const Block& block, std::string_view role) {
     const auto addr = block.address("addr");
     if (addr) {
         facts.ports.push_back({framework::PortUse::Transport::tcp, *addr, "addr"});
-        facts.health_address = addr;
+        facts.health_address = health_address_for_others(block, addr);
     }
     if (const auto metrics = block.address("metrics_addr"))
         facts.ports.push_back({framework::PortUse::Transport::tcp, *metrics, "metrics_addr"});
+    add_feed_ports(block, facts);
     if (const auto key = public_key_of_block(block); !key.is_null()) facts.public_key = key;
     if (block.has("redis")) {
         if (const auto url = store::RedisUrl::parse(block.text("redis")))

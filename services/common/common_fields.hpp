@@ -9,6 +9,7 @@
 #include "net/address.hpp"
 
 #include <optional>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -32,6 +33,41 @@ framework::Field dmsg_client_field();
 
 /// A list of dmsg-server entries in the shape that configurations use.
 framework::Field server_entries_field(std::string_view name, std::string_view description);
+
+/// Our own key `whitelist_keys`: who may deregister, as header NM-PK names them.
+framework::Field whitelist_field(std::string_view description);
+
+/// The texts that NM-PK is compared with; keys of zeros are left out.
+std::vector<std::string> whitelist_of(const framework::Block& block);
+
+/// Our own key `held_timeout`, a day unless it is set: how long a record that nobody renews is
+/// kept.
+framework::Field held_timeout_field(std::string_view description);
+
+/// `metrics_addr`.
+framework::Field metrics_addr_field();
+
+/// `health_addr`: where others find a block that listens on every interface, as in a container.
+framework::Field health_addr_field();
+
+/// What `health_addr` says, else `own`.
+std::optional<net::Address> health_address_for_others(
+    const framework::Block& block, std::optional<net::Address> own
+);
+
+/// `config_path`: a file whose members stand in the block.
+framework::Field block_file_field();
+
+/// A key of an older vintage that does nothing; `why` as framework::Field::legacy has it.
+framework::Field legacy_field(
+    std::string_view name, framework::FieldKind kind, std::string_view why
+);
+
+/// Those that several types have: `tag`, `pprof_mode`, `pprof_addr` and `charts_addr`.
+framework::Field tag_field();
+framework::Field pprof_mode_field();
+framework::Field pprof_addr_field();
+framework::Field charts_field();
 
 /// Which listeners a service opens.
 enum class Mode { http, dmsg, dual };
@@ -61,6 +97,16 @@ crypto::PublicKey public_key_of_block(const framework::Block& block);
 
 /// public_key, where it is given, belongs to secret_key.
 void check_key_pair(const framework::Block& block, framework::Problems& problems);
+
+/// An identity is there; `what` is "a setup-node".
+void check_identity(
+    const framework::Block& block, std::string_view what, framework::Problems& problems
+);
+
+/// `dmsg` says where the discovery is; `why` is "a setup-node needs dmsg.discovery, where ...".
+void check_discovery_given(
+    const framework::Block& block, std::string_view why, framework::Problems& problems
+);
 
 /// Rules between the common keys: the keys match, `mode` (or SKYWIRE_SVC_MODE, which wins over it)
 /// is one we know, the proxies parse. Warns about what is accepted and does nothing.

@@ -22,7 +22,7 @@ framework::ServiceRegistry registry() {
     type.summary = "a block of common keys";
     type.fields = framework::joined(
         common_fields({.addr_json = R"(":9090")", .entry_timeout_json = R"("5m")"}),
-        {dmsg_client_field()}
+        {dmsg_client_field(), whitelist_field("Keys."), charts_field()}
     );
     type.check = check_common;
     type.facts = [](const framework::Block& block) { return common_facts(block, "example"); };
@@ -153,6 +153,15 @@ TEST_CASE("common keys: what is accepted and does nothing warns") {
     CHECK_FALSE(framework::has_errors(loaded.problems()));
     CHECK(loaded.says(Problem::Severity::warning, "has moved to the admin listener"));
     CHECK(loaded.problems().size() == 3);
+}
+
+TEST_CASE("common keys: a whitelist keeps keys as text, without those of zeros") {
+    const Loaded loaded(
+        fmt::format(R"(,"whitelist_keys":["{}","","{}"])", kPublic, crypto::PublicKey())
+    );
+    REQUIRE_FALSE(framework::has_errors(loaded.problems()));
+    CHECK(whitelist_of(*loaded.block().block) == std::vector<std::string>{std::string(kPublic)});
+    CHECK(whitelist_of(*Loaded("").block().block).empty());
 }
 
 TEST_CASE("common keys: bad proxies and lifetimes are errors") {

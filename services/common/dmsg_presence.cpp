@@ -19,19 +19,6 @@ crypto::PublicKey key_of_url(std::string_view url) {
     return address ? address->pk : crypto::PublicKey();
 }
 
-net::Context with_network(net::Context context, net::Network& network) {
-    return {
-        context.loop,
-        context.clock,
-        context.random,
-        network,
-        context.workers,
-        context.metrics,
-        context.faults,
-        context.logger
-    };
-}
-
 dmsg::ClientOptions client_options(const framework::ServiceHost& host, const DmsgConfig& config) {
     dmsg::ClientOptions options(config.keys);
     options.sessions_min = config.sessions_count;
@@ -100,6 +87,19 @@ void check_dmsg(const Block& block, framework::Problems& problems) {
             ));
         }
     }
+}
+
+net::Context with_network(const net::Context& context, net::Network& network) {
+    return {
+        context.loop,
+        context.clock,
+        context.random,
+        network,
+        context.workers,
+        context.metrics,
+        context.faults,
+        context.logger
+    };
 }
 
 DmsgPresence::DmsgPresence(

@@ -38,6 +38,9 @@ std::vector<dmsg::Entry> server_entries(const framework::Block& block, std::stri
 /// Rules of the `dmsg` object: URLs that can be dialled, entries with addresses.
 void check_dmsg(const framework::Block& block, framework::Problems& problems);
 
+/// The same, but for its network: a presence's, say, which outlives what gets the context.
+net::Context with_network(const net::Context& context, net::Network& network);
+
 /// One client for a service's key, with its ways to the discovery, and a network that dials keys.
 /// Used on the service's loop.
 class DmsgPresence {

@@ -1,5 +1,6 @@
 #include "services/common/http_service.hpp"
 
+#include "base/assert.hpp"
 #include "net/deadline.hpp"
 
 namespace skywire::services {
@@ -28,6 +29,19 @@ void append(
         late.push_back(std::string(prefix) + std::move(name));
 }
 
+/// Null without a key.
+std::unique_ptr<DmsgPresence> make_presence(
+    framework::ServiceHost& host, const HttpServiceOptions& options, ServiceStore* store
+) {
+    if (!options.dmsg) return nullptr;
+    std::unique_ptr<dmsg::DiscoveryClient> own;
+    if (options.discovery) {
+        SKY_ASSERT(store != nullptr);
+        own = options.discovery(host.context(), *store);
+    }
+    return std::make_unique<DmsgPresence>(host, *options.dmsg, std::move(own));
+}
+
 /// The parts of a running service, from the lowest up: the scope's coroutines use all others.
 struct Running {
     Running(
@@ -38,7 +52,7 @@ struct Running {
     )
         : context(host.context()),
           surface(host, surface_options(options)),
-          presence(options.dmsg ? std::make_unique<DmsgPresence>(host, *options.dmsg) : nullptr),
+          presence(make_presence(host, options, store)),
           scope(
               context.loop,
               [&host](std::string_view name, std::exception_ptr) {
@@ -138,6 +152,8 @@ class HttpService final : public framework::Service {
         if (!opened) co_return opened.error();
         running.presence->start();
         running.scope.spawn("dmsg", [&running, &host] { return running.announce_dmsg(host); });
+        const bool expected = co_await running.work->expects_session();
+        if (!expected) co_return Result<>();
         Clock& clock = running.context.clock;
         (void)co_await net::with_deadline(
             clock, clock.now() + kFirstSession, running.presence->client().wait_ready()
@@ -161,6 +177,18 @@ std::vector<std::string> http_milestones() {
 std::vector<framework::TypeEdge> http_edges() {
     return {{.gate = std::string(kDmsg), .upstream_type = "dmsg-server", .milestone = "registered"}
     };
+}
+
+framework::ServiceType http_service_type(std::string_view name) {
+    framework::ServiceType type;
+    type.name = name;
+    type.milestones = http_milestones();
+    type.edges = http_edges();
+    type.facts = [role = std::string(name)](const framework::Block& block) {
+        return common_facts(block, role);
+    };
+    type.externals = store_externals;
+    return type;
 }
 
 std::unique_ptr<framework::Service> make_http_service(

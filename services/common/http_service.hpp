@@ -1,6 +1,8 @@
 #pragma once
 
+#include "dmsg/discovery_client.hpp"
 #include "framework/service.hpp"
+#include "framework/service_type.hpp"
 #include "services/common/common_fields.hpp"
 #include "services/common/dmsg_presence.hpp"
 #include "services/common/http_surface.hpp"
@@ -53,7 +55,13 @@ class HttpWork {
     virtual void add_checks(framework::HealthReport& /*report*/) {}
 
     virtual void upstream_changed(std::string_view /*label*/, framework::UpstreamEvent /*event*/) {}
+
+    /// Whether there is a server to have a session with: a start waits for the first one.
+    virtual Task<bool> expects_session() { co_return true; }
 };
+
+using MakeDiscovery =
+    std::function<std::unique_ptr<dmsg::DiscoveryClient>(const net::Context&, ServiceStore&)>;
 
 struct HttpServiceOptions {
     /// The type's name, for /health.
@@ -63,17 +71,36 @@ struct HttpServiceOptions {
     std::optional<StoreConfig> store;
     /// Nothing: no identity, no dmsg.
     std::optional<DmsgConfig> dmsg;
+    /// The way of the service's own dmsg client to the discovery; empty: as `dmsg` says. Called
+    /// with the open store, which outlives what it makes.
+    MakeDiscovery discovery;
     /// Bodies from this size on are compressed for who asks; 0 = never.
     std::size_t gzip_from_bytes = 1400;
 };
 
 /// The milestones of such a service, in this order: "http" once it serves at `addr` (with mode
 /// dmsg: once its routes are there), "dmsg" with its first session. A start waits for the first
-/// session, where there are servers, for at most 5 s.
+/// session, where its work expects one, for at most 5 s.
 std::vector<std::string> http_milestones();
 
-/// The edges every such service has: "dmsg" waits for the deployment's dmsg-server to register.
+/// The edges that every such service has: "dmsg" waits for the deployment's dmsg-server to
+/// register.
 std::vector<framework::TypeEdge> http_edges();
+
+/// What such a type has by itself: its name, milestones, edges, and the facts and externals of the
+/// common keys.
+framework::ServiceType http_service_type(std::string_view name);
+
+/// Those of a decoded block, whose store and dmsg side may be missing.
+template <class Config>
+HttpServiceOptions http_service_options(std::string_view type_name, const Config& config) {
+    HttpServiceOptions options;
+    options.type_name = type_name;
+    options.common = config.common;
+    if constexpr (requires { config.store; }) options.store = config.store;
+    options.dmsg = config.dmsg;
+    return options;
+}
 
 using MakeHttpWork = std::function<std::unique_ptr<HttpWork>(const HttpParts& parts)>;
 

@@ -157,4 +157,20 @@ Task<Result<bool>> Nonces::advance(crypto::PublicKey key, Due due) {
     co_return co_await store_.apply(std::move(batch));
 }
 
+Task<Result<>> Nonces::give_back(crypto::PublicKey key, Due due) {
+    std::string name = key_of(key);
+    store::Batch batch;
+    batch.expected.push_back({name, std::to_string(plus(due.number, 1))});
+    batch.changes.reserve(2);
+    if (due.stored) {
+        batch.changes.emplace_back(store::SetValue{std::move(name), std::move(*due.stored)});
+    } else {
+        batch.changes.emplace_back(store::Erase{std::move(name)});
+        batch.changes.emplace_back(store::RemoveFromSet{set_, key.to_text()});
+    }
+    const auto given = co_await store_.apply(std::move(batch));
+    if (!given) co_return given.error();
+    co_return Result<>();
+}
+
 }  // namespace skywire::services

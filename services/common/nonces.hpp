@@ -45,8 +45,16 @@ class Nonces {
     Task<Result<Due>> due(crypto::PublicKey key);
 
     /// Makes `due.number + 1` the next number. False where somebody else has advanced it since
-    /// (another service on the same Redis): it stands at theirs then.
+    /// (another service on the same Redis): it stands at theirs then. Of all who ask with the same
+    /// `due` exactly one is told true.
     Task<Result<bool>> advance(crypto::PublicKey key, Due due);
+
+    /// Undoes an `advance`: the number is due again, and the store is as it was, where nobody has
+    /// gone on since. Only in a shared store.
+    Task<Result<>> give_back(crypto::PublicKey key, Due due);
+
+    /// Others write to the store, too.
+    bool shared() const noexcept { return !own_; }
 
     std::uint64_t floor() const noexcept { return floor_; }
 

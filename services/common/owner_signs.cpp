@@ -1,5 +1,7 @@
 #include "services/common/owner_signs.hpp"
 
+#include "store/members.hpp"
+
 #include <algorithm>
 #include <charconv>
 #include <utility>
@@ -7,8 +9,6 @@
 
 namespace skywire::services {
 namespace {
-
-constexpr std::size_t kChunk = 512;
 
 std::string text_of(WallTime time) {
     return std::to_string(
@@ -46,22 +46,24 @@ Task<Result<std::unordered_map<crypto::PublicKey, WallTime>>> OwnerSigns::load()
     const WallTime now = context_.clock.wall();
     // The calendar may have been set back.
     const Duration down = std::max(Duration(0), now - time_of(*clock).value_or(now));
-    const auto members = co_await store_->members(set_);
-    if (!members) co_return members.error();
-    for (std::size_t at = 0; at < members->size(); at += kChunk) {
-        const std::size_t end = std::min(at + kChunk, members->size());
-        std::vector<std::string> keys;
-        keys.reserve(end - at);
-        for (std::size_t i = at; i < end; ++i)
-            keys.push_back(set_ + ":" + (*members)[i]);
-        const auto signs = co_await store_->get_many(std::move(keys));
-        if (!signs) co_return signs.error();
-        for (std::size_t i = at; i < end; ++i) {
-            const auto key = crypto::PublicKey::from_text_not_null((*members)[i]);
-            const auto sign = time_of((*signs)[i - at]);
-            if (key && sign) loaded[*key] = std::min(*sign + down, now);
-        }
-    }
+    const auto key_of = [this](std::string_view owner) {
+        return fmt::format("{}:{}", set_, owner);
+    };
+    const auto take = [&](const std::string& owner, const std::optional<std::string>& text) {
+        const auto key = crypto::PublicKey::from_text_not_null(owner);
+        const auto sign = time_of(text);
+        if (key && sign) loaded[*key] = std::min(*sign + down, now);
+    };
+    const auto read = co_await store::read_members(*store_, set_, key_of, take);
+    if (!read) co_return read.error();
+    // In one step with the clock, or the next start would count the time once more, or not at all.
+    store::Batch batch;
+    batch.changes.reserve(loaded.size() + 1);
+    for (const auto& [owner, sign] : loaded)
+        batch.changes.emplace_back(store::SetValue{this->key_of(owner), text_of(sign)});
+    batch.changes.emplace_back(store::SetValue{set_ + ":clock", text_of(now)});
+    const auto written = co_await store_->apply(std::move(batch));
+    if (!written) co_return written.error();
     co_return loaded;
 }
 

@@ -28,8 +28,8 @@ class OwnerSigns {
     /// Whether they outlast this process alone.
     bool own() const noexcept { return store_ != nullptr && !shared_; }
 
-    /// Those of before a restart, moved on by the time that the service was down; empty where they
-    /// are shared. Errors: the store's.
+    /// Those of before a restart, moved on by the time that the service was down, in the store too;
+    /// empty where they are shared. Errors: the store's.
     Task<Result<std::unordered_map<crypto::PublicKey, WallTime>>> load();
 
     Task<> write(crypto::PublicKey owner, WallTime sign);

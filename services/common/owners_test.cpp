@@ -286,6 +286,28 @@ TEST_CASE("owners: over a restart the time that the service was down does not co
     CHECK(world.loop.run(store->close(SteadyTime::max())));
 }
 
+TEST_CASE("owners: nor does it after a second restart, before there was a new sign") {
+    TestWorld world;
+    const auto store = store::make_memory_store(world.context);
+    {
+        Rig rig(world, held_for(24h, store.get()));
+        rig.answers.connected = false;
+        rig.owners->set_records(key_of(1), 1);
+        rig.start();
+        world.pass(1h, 1min);
+    }
+    for (int restart = 0; restart < 3; ++restart) {
+        world.clock.advance(30h);
+        Rig rig(world, held_for(24h, store.get()));
+        rig.answers.connected = false;
+        rig.owners->set_records(key_of(1), 1);
+        rig.start();
+        world.pass(2min, 1min);
+        CHECK(rig.gone.empty());
+    }
+    CHECK(world.loop.run(store->close(SteadyTime::max())));
+}
+
 TEST_CASE("owners: of two services on one Redis each knows the other's signs") {
     if (!store::RedisServer::installed()) return;
     store::RedisServer server;

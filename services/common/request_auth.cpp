@@ -4,6 +4,7 @@
 #include "http/signed_request.hpp"
 #include "services/common/json_style.hpp"
 #include "services/common/nonces.hpp"
+#include "services/common/signature_checks.hpp"
 
 #include <algorithm>
 #include <array>
@@ -40,6 +41,12 @@ using Counters = std::map<std::string_view, Counter*>;
 
 void count(const Counters& counters, std::string_view name) {
     if (const auto found = counters.find(name); found != counters.end()) found->second->add();
+}
+
+/// What the caller gets of a response.
+Response without_mark(Response response) {
+    if (response.status == RequestAuth::kNothingWritten) response.status = 200;
+    return response;
 }
 
 }  // namespace
@@ -82,6 +89,9 @@ struct RequestAuth::Impl {
         Place(const Place&) = delete;
         Place& operator=(const Place&) = delete;
 
+        /// What was read may be older than what another request has made of it meanwhile.
+        bool taken(const Nonces::Due& due) const { return at_.reserved || at_.next > due.number; }
+        const crypto::PublicKey& key() const { return key_; }
         UnderWay* operator->() const { return &at_; }
         void reserve() { reserved_ = at_.reserved = true; }
 
@@ -97,9 +107,21 @@ struct RequestAuth::Impl {
 
     Response refused(const Error& error);
     Response store_failed(const Error& error);
-    Task<Response> answer_signed(Request& request, const SignedHandler& handler);
+    /// A route.
+    struct Signed {
+        SignedHandler handler;
+        Success success = Success::uses_nonce;
+    };
+
+    Task<Response> answer_signed(Request& request, const Signed& route);
     Task<Response> answer_with_nonce(
-        Request& request, const SignedHandler& handler, http::SignedHeaders headers
+        Request& request, const Signed& route, http::SignedHeaders headers
+    );
+    Task<Response> run_and_advance(
+        Request& request, const SignedHandler& handler, Place& place, Nonces::Due due
+    );
+    Task<Response> advance_and_run(
+        Request& request, const SignedHandler& handler, Place& place, Nonces::Due due
     );
     Task<Response> run(
         Request& request, const SignedHandler& handler, const crypto::PublicKey& caller
@@ -113,6 +135,7 @@ struct RequestAuth::Impl {
     Nonces nonces;
     OnAccepted accepted;
     Table under_way;
+    SignatureChecks checks;
     Counter& passed;
     Counters refusals;
     Counters monitors;
@@ -122,6 +145,7 @@ RequestAuth::Impl::Impl(const net::Context& context, ServiceStore& store_in, Opt
     : store(store_in),
       options(std::move(options_in)),
       nonces(context, store_in.store(), {options.prefix, options.testing}),
+      checks(context),
       passed(context.metrics.counter(
           "request_auth_accepted_total", "Requests whose sender was proved."
       )) {
@@ -154,10 +178,10 @@ Response RequestAuth::Impl::store_failed(const Error& error) {
     return auth_error_response(500, "the store does not answer");
 }
 
-Task<Response> RequestAuth::Impl::answer_signed(Request& request, const SignedHandler& handler) {
+Task<Response> RequestAuth::Impl::answer_signed(Request& request, const Signed& route) {
     const auto stream = stream_key(request);
     if (stream && !http::has_signed_headers(request.fields))
-        co_return co_await run(request, handler, *stream);
+        co_return without_mark(co_await run(request, route.handler, *stream));
     const auto headers = http::read_signed_headers(request.fields);
     if (!headers) co_return refused(headers.error());
     if (stream && headers->caller != *stream) {
@@ -165,33 +189,55 @@ Task<Response> RequestAuth::Impl::answer_signed(Request& request, const SignedHa
         const auto wrong = crypto::make_error_code(crypto::errc::wrong_signer);
         co_return auth_error_response(401, wrong.message());
     }
-    co_return co_await answer_with_nonce(request, handler, *headers);
+    co_return co_await answer_with_nonce(request, route, *headers);
 }
 
 Task<Response> RequestAuth::Impl::answer_with_nonce(
-    Request& request, const SignedHandler& handler, http::SignedHeaders headers
+    Request& request, const Signed& route, http::SignedHeaders headers
 ) {
     Place place(under_way, headers.caller);
     auto due = co_await nonces.due(headers.caller);
     if (!due) co_return store_failed(due.error());
-    // What was read may be older than what another request has made of it meanwhile.
-    const bool taken = place->reserved || place->next > due->number;
-    if (taken || headers.nonce != due->number) co_return refused(http::nonce_mismatch());
-    const auto proved = http::check_signature(headers, request.body);
+    if (headers.nonce != due->number || place.taken(*due))
+        co_return refused(http::nonce_mismatch());
+    const auto proved = co_await checks.check(headers, http::signed_digest(headers, request.body));
     if (!proved) co_return refused(proved.error());
+    if (place.taken(*due)) co_return refused(http::nonce_mismatch());
 
     place.reserve();
-    Response response = co_await run(request, handler, headers.caller);
-    if (response.status == kNothingWritten) {
-        response.status = 200;
-        co_return response;
-    }
-    if (response.status != 200) co_return response;
-    place->next = headers.nonce + 1;
-    const auto advanced = co_await nonces.advance(headers.caller, std::move(*due));
+    if (nonces.shared() && route.success == Success::uses_nonce)
+        co_return co_await advance_and_run(request, route.handler, place, std::move(*due));
+    co_return co_await run_and_advance(request, route.handler, place, std::move(*due));
+}
+
+Task<Response> RequestAuth::Impl::run_and_advance(
+    Request& request, const SignedHandler& handler, Place& place, Nonces::Due due
+) {
+    Response response = co_await run(request, handler, place.key());
+    if (response.status != 200) co_return without_mark(std::move(response));
+    place->next = due.number + 1;
+    const auto advanced = co_await nonces.advance(place.key(), std::move(due));
     // The request has been served; its number stays due until the store is back.
     if (!advanced) store.failed(advanced.error());
     co_return response;
+}
+
+/// No more calls of the store than above as long as all goes well.
+Task<Response> RequestAuth::Impl::advance_and_run(
+    Request& request, const SignedHandler& handler, Place& place, Nonces::Due due
+) {
+    const auto advanced = co_await nonces.advance(place.key(), due);
+    if (!advanced) co_return store_failed(advanced.error());
+    if (!*advanced) co_return refused(http::nonce_mismatch());
+    Response response = co_await run(request, handler, place.key());
+    if (response.status == 200) {
+        place->next = due.number + 1;
+        co_return response;
+    }
+    const auto given = co_await nonces.give_back(place.key(), std::move(due));
+    // The number is used up: the caller meets one mismatch and asks again.
+    if (!given) store.failed(given.error());
+    co_return without_mark(std::move(response));
 }
 
 Task<Response> RequestAuth::Impl::run(
@@ -255,9 +301,9 @@ void RequestAuth::add_to(http::Router& router) {
     });
 }
 
-http::Handler RequestAuth::signed_by_anyone(SignedHandler handler) {
-    return [this, handler = std::move(handler)](Request& request) {
-        return impl_->answer_signed(request, handler);
+http::Handler RequestAuth::signed_by_anyone(SignedHandler handler, Success success) {
+    return [this, route = Impl::Signed{std::move(handler), success}](Request& request) {
+        return impl_->answer_signed(request, route);
     };
 }
 

@@ -19,8 +19,9 @@
 ///
 /// From the look at the nonce until its handler has ended and the nonce has advanced a key has one
 /// request under way: another one with the same nonce is refused as a mismatch, so that of two
-/// equal requests at the same time exactly one is accepted. Two services on one Redis do not see
-/// each other's requests under way; there the nonce advances once.
+/// equal requests at the same time exactly one is accepted. Services on one Redis do not see each
+/// other's requests under way: there the nonce advances before the handler runs, in one step with
+/// the look whether it still stands where it stood, and goes back where the answer is no 200.
 namespace skywire::services {
 
 /// The key of the dmsg stream that a request came on; nothing over TCP.
@@ -50,6 +51,9 @@ class RequestAuth {
     using SignedHandler =
         std::function<Task<http::Response>(http::Request&, const crypto::PublicKey& caller)>;
 
+    /// Whether a route's success uses up the nonce: not where it is a 201.
+    enum class Success { uses_nonce, leaves_nonce };
+
     /// `context` and `store` outlive it; the store has been opened.
     RequestAuth(const net::Context& context, ServiceStore& store, Options options);
     ~RequestAuth();
@@ -67,7 +71,7 @@ class RequestAuth {
     /// Runs `handler` for requests that are signed or came over dmsg, and advances the nonce after
     /// a 200; answers 401 to all others, counted by reason, and 500 while the store does not
     /// answer.
-    http::Handler signed_by_anyone(SignedHandler handler);
+    http::Handler signed_by_anyone(SignedHandler handler, Success success = Success::uses_nonce);
 
     /// Runs `handler` for requests that a whitelisted network monitor signed (section 2.1); 403 and
     /// 400, empty, to all others, counted by reason.

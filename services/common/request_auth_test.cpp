@@ -375,7 +375,8 @@ TEST_CASE("nonces: in Redis they have the reference's layout, and other services
     CHECK(rig.post(kVisor, 1).status == 401);
     CHECK(rig.post(kVisor, 2).status == 200);
 
-    // Somebody else advances it while the handler runs: it advances once.
+    // Somebody else advances it while the handler runs: it stays at theirs.
+    rig.status = 404;
     rig.held = true;
     std::optional<Response> first;
     const auto begin = [&]() -> Task<> {
@@ -385,11 +386,62 @@ TEST_CASE("nonces: in Redis they have the reference's layout, and other services
     };
     asio::co_spawn(world.loop.ioc, begin, [](std::exception_ptr) {});
     world.loop.run_until([&] { return rig.handled == 3; });
-    CHECK(server.command("INCR test:nonces:" + key) == ":4\r\n");
+    CHECK(server.command("INCR test:nonces:" + key) == ":5\r\n");
     rig.held = false;
     rig.entered.notify();
     world.loop.run_until([&] { return first.has_value(); });
-    CHECK(rig.next_of(kVisor) == 4);
+    CHECK(rig.next_of(kVisor) == 5);
+}
+
+TEST_CASE("request auth: of equal requests to two services on one Redis one is accepted") {
+    if (!store::RedisServer::installed()) return;
+    store::RedisServer server;
+    TestWorld world;
+    TestStore store_one(world, TestStore::redis(server));
+    TestStore store_two(world, TestStore::redis(server));
+    Rig one(world, *store_one, false);
+    Rig two(world, *store_two, false);
+    const std::string key = kVisor.public_key.to_text();
+    const auto post = [&](Rig& rig, std::uint64_t nonce, std::optional<Response>& answer
+                      ) -> Task<> {
+        Fields fields;
+        http::sign_request(fields, kVisor, "{}", nonce);
+        answer = co_await rig.handle(Method::post, "/echo", "{}", std::move(fields), "127.0.0.1");
+    };
+    constexpr std::uint64_t kRounds = 20;
+    for (std::uint64_t nonce = 0; nonce < kRounds; ++nonce) {
+        one.handled = two.handled = 0;
+        std::optional<Response> first;
+        std::optional<Response> second;
+        const auto begin = [&](Rig& rig, std::optional<Response>& answer) {
+            asio::co_spawn(world.loop.ioc, post(rig, nonce, answer), [](std::exception_ptr) {});
+        };
+        one.held = two.held = true;
+        begin(one, first);
+        begin(two, second);
+        // One is served and waits; the other one is refused meanwhile.
+        world.loop.run_until([&] { return first || second; });
+        CHECK(one.handled + two.handled <= 1);
+        Rig& served = first ? two : one;
+        world.loop.run_until([&] { return served.handled == 1; });
+        CHECK(first.value_or(second.value_or(Response::empty(0))).status == 401);
+        one.held = two.held = false;
+        served.entered.notify();
+        world.loop.run_until([&] { return first && second; });
+        CHECK(one.handled + two.handled == 1);
+        CHECK(one.next_of(kVisor) == nonce + 1);
+        CHECK(two.next_of(kVisor) == nonce + 1);
+    }
+
+    // What is not served leaves no trace.
+    one.status = 404;
+    CHECK(one.post(kVisor, kRounds).status == 404);
+    CHECK(two.next_of(kVisor) == kRounds);
+    CHECK(one.post(kOther, 0).status == 404);
+    CHECK(server.command("EXISTS test:nonces:" + kOther.public_key.to_text()) == ":0\r\n");
+    CHECK(server.command("SCARD test:nonces") == ":1\r\n");
+    CHECK(two.post(kVisor, kRounds).status == 200);
+    CHECK(server.command("GET test:nonces:" + key) == "$2\r\n21\r\n");
 }
 
 }  // namespace skywire::services

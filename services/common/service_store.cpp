@@ -74,7 +74,7 @@ ServiceStore::ServiceStore(framework::ServiceHost& host, StoreConfig config)
 }
 
 Task<Result<>> ServiceStore::open_snapshot() {
-    auto opened = co_await store::open_snapshot_store(context_, place_);
+    auto opened = co_await store::open_snapshot_store(context_, place_, config_.limits);
     if (!opened) co_return opened.error();
     snapshot_ = opened->get();
     store_ = std::move(*opened);
@@ -93,7 +93,7 @@ Task<Result<>> ServiceStore::open_snapshot() {
 Task<Result<>> ServiceStore::open() {
     switch (config_.kind) {
         case StoreConfig::Kind::memory:
-            store_ = store::make_memory_store(context_);
+            store_ = store::make_memory_store(context_, config_.limits);
             break;
         case StoreConfig::Kind::snapshot: {
             const auto opened = co_await open_snapshot();

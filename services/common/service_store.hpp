@@ -21,6 +21,8 @@ struct StoreConfig {
     Kind kind = Kind::memory;
     /// Set for Kind::redis; REDIS_PASSWORD of the environment is in it.
     std::optional<store::RedisUrl> redis;
+    /// Of the others.
+    store::MemoryLimits limits = {};
 };
 
 /// The rule of `redis`: a URL that store::RedisUrl takes (no rediss://).

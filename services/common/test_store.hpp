@@ -1,5 +1,6 @@
 #pragma once
 
+#include "base/temporary_folder.hpp"
 #include "base/test.hpp"
 #include "base/test_faults.hpp"
 #include "net/test_loop.hpp"
@@ -7,40 +8,19 @@
 #include "services/common/test_host.hpp"
 #include "store/redis_server.hpp"
 
-#include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
-
-#include <stdlib.h>
 
 /// For tests of what services keep: a loop with a still clock, and stores of all kinds that outlast
 /// the service on them.
 namespace skywire::services {
 
-/// A folder below /tmp, removed at the end.
-class TestFolder {
- public:
-    TestFolder() : path_("/tmp/services-test-XXXXXX") {
-        if (::mkdtemp(path_.data()) == nullptr) throw std::runtime_error("mkdtemp");
-    }
-    ~TestFolder() {
-        std::error_code ignored;
-        std::filesystem::remove_all(path_, ignored);
-    }
-    TestFolder(const TestFolder&) = delete;
-    TestFolder& operator=(const TestFolder&) = delete;
-
-    const std::string& path() const noexcept { return path_; }
-
- private:
-    std::string path_;
-};
-
 /// A loop whose clock the test moves, with faults.
 struct TestWorld {
-    TestWorld()
-        : loop(&clock),
+    explicit TestWorld(WallTime wall = WallTime(std::chrono::seconds(1'700'000'000)))
+        : clock(wall),
+          loop(&clock),
           context(
               loop.ioc.get_executor(),
               clock,
@@ -66,7 +46,7 @@ struct TestWorld {
         return loop.metrics.counter(name, "", {{std::string(label), std::move(value)}}).value();
     }
 
-    TestFolder folder;
+    test::TemporaryFolder folder;
     ManualClock clock;
     net::TestLoop loop;
     TestFaults faults;

@@ -1,12 +1,10 @@
 #include "services/config_bootstrapper/document.hpp"
 
+#include "base/temporary_folder.hpp"
 #include "base/test.hpp"
 #include "services/config_bootstrapper/input_file.hpp"
 
-#include <filesystem>
 #include <fstream>
-
-#include <stdlib.h>
 
 namespace skywire::config_bootstrapper {
 namespace {
@@ -150,16 +148,14 @@ TEST_CASE("config-bootstrapper: an input file that makes no sense says where") {
         CHECK(read.error().message().find(part) != std::string::npos);
     }
     CHECK(read_input(R"({"stun_servers":null,"unknown":[1]})", document));
-    std::string folder = "/tmp/config-bootstrapper-XXXXXX";
-    REQUIRE(::mkdtemp(folder.data()) != nullptr);
-    const std::string file = folder + "/config.json";
+    const test::TemporaryFolder folder;
+    const std::string file = folder / "config.json";
     CHECK(read_input_file(file, document).error() == make_error_code(errc::not_found));
     std::ofstream(file) << kInput;
     CHECK(read_input_file(file, document));
     CHECK(document.stun_servers.size() == 2);
     std::ofstream(file) << "nonsense";
     CHECK(read_input_file(file, document).error().message().find(file) != std::string::npos);
-    std::filesystem::remove_all(folder);
 }
 
 }  // namespace skywire::config_bootstrapper

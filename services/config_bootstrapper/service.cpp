@@ -126,23 +126,16 @@ class ConfigBootstrapper final : public HttpWork {
 }  // namespace
 
 framework::ServiceType config_bootstrapper_type() {
-    framework::ServiceType type;
-    type.name = "config-bootstrapper";
+    framework::ServiceType type = http_service_type("config-bootstrapper");
     type.summary = "tells visors which services there are and how they are reached";
     type.fields = config_bootstrapper::config_fields();
-    type.milestones = http_milestones();
-    type.edges = http_edges();
     type.check = config_bootstrapper::check_config;
-    type.facts = [](const framework::Block& block) {
-        return common_facts(block, "config-bootstrapper");
-    };
+    // It keeps nothing.
+    type.externals = nullptr;
     type.make = [](const framework::Block& block) -> Result<std::unique_ptr<framework::Service>> {
         SystemRandom random;
         Config config = config_bootstrapper::read_config(block, random);
-        HttpServiceOptions options;
-        options.type_name = "config-bootstrapper";
-        options.common = config.common;
-        options.dmsg = config.dmsg;
+        HttpServiceOptions options = http_service_options("config-bootstrapper", config);
         return make_http_service(
             std::move(options),
             [config = std::move(config)](const HttpParts& parts) -> std::unique_ptr<HttpWork> {

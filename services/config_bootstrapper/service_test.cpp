@@ -2,12 +2,14 @@
 
 #include "services/config_bootstrapper/service.hpp"
 
+#include "base/temporary_folder.hpp"
 #include "base/test.hpp"
 #include "framework/harness/harness.hpp"
+#include "framework/harness/problems.hpp"
+#include "services/common/test_blocks.hpp"
 #include "services/dmsg_discovery/service.hpp"
 #include "services/dmsg_server/service.hpp"
 
-#include <filesystem>
 #include <fstream>
 
 namespace skywire::config_bootstrapper {
@@ -16,7 +18,6 @@ namespace {
 using harness::Harness;
 
 constexpr const char* kAddress = "127.0.0.1:9082";
-const crypto::KeyPair kServer = crypto::deterministic_key_pair("server");
 const crypto::KeyPair kDiscovery = crypto::deterministic_key_pair("discovery");
 
 framework::ServiceRegistry registry() {
@@ -36,22 +37,15 @@ std::string file(const std::string& members) {
 }
 
 std::string problems_of(const std::string& members) {
-    std::string all;
-    const auto loaded = framework::load_deployment("test.json", file(members), registry());
-    for (const auto& problem : loaded.problems)
-        all += problem.to_string("test.json") + "\n";
-    return all;
+    return harness::problems_of(registry(), file(members));
 }
 
 /// With a dmsg-discovery and a dmsg-server, both with keys.
 std::string network(const std::string& members) {
-    return R"({"services":[{"type":"dmsg-discovery","name":"dmsgd","addr":"127.0.0.1:9090",)"
-           R"("testing":true,"dmsg":{"discovery":"http://127.0.0.1:9090"},"secret_key":")" +
-           kDiscovery.secret_key.reveal_text() +
-           R"("},{"type":"dmsg-server","name":"dmsgs","local_address":"127.0.0.1:8081",)"
-           R"("public_address":"127.0.0.1:8081","health_endpoint_address":"127.0.0.1:8082",)"
-           R"("discovery":"http://127.0.0.1:9090","secret_key":")" +
-           kServer.secret_key.reveal_text() + R"("},)" + block(members) + "]}";
+    const std::string discovery =
+        R"(,"dmsg":{"discovery":"http://127.0.0.1:9090"},"secret_key":")" +
+        kDiscovery.secret_key.reveal_text() + '"';
+    return R"({"services":[)" + services::dmsg_blocks(discovery) + ',' + block(members) + "]}";
 }
 
 json::object page(Harness& harness, const std::string& target) {
@@ -103,7 +97,8 @@ TEST_CASE("config-bootstrapper: answers with the blocks beside it, and with thei
     harness.advance_until("all is known", [&] {
         const auto response = harness.get(kAddress, "/dmsghttp");
         return response.body.find(url) != std::string::npos &&
-               response.body.find(kServer.public_key.to_text()) != std::string::npos;
+               response.body.find(services::kDmsgServerKeys.public_key.to_text()) !=
+                   std::string::npos;
     });
     const auto all = page(harness, "/");
     CHECK(all.at("dmsg_discovery_dmsg").as_string() == url);
@@ -111,7 +106,7 @@ TEST_CASE("config-bootstrapper: answers with the blocks beside it, and with thei
     CHECK(all.at("transport_discovery").as_string() == "http://tpd.skywire.skycoin.com");
     CHECK_FALSE(all.contains("transport_discovery_dmsg"));
     const json::value& server = all.at("dmsg_servers").as_array().at(0);
-    CHECK(server.at("static").as_string() == kServer.public_key.to_text());
+    CHECK(server.at("static").as_string() == services::kDmsgServerKeys.public_key.to_text());
     CHECK(server.at("server").at("address").as_string().ends_with(":8081"));
     // Its own key was made for it, and it is on dmsg with that.
     harness.wait_event("conf", "milestone", "dmsg");
@@ -133,9 +128,8 @@ TEST_CASE("config-bootstrapper: asks a service that its block names for its key"
 }
 
 TEST_CASE("config-bootstrapper: its input file wins, may be missing, and must make sense") {
-    std::string folder = "/tmp/config-bootstrapper-XXXXXX";
-    REQUIRE(::mkdtemp(folder.data()) != nullptr);
-    const std::string path = folder + "/config.json";
+    const test::TemporaryFolder folder;
+    const std::string path = folder / "config.json";
     const std::string members =
         R"(,"stun_servers":["192.0.2.1:3478"],"config_path":")" + path + '"';
     {
@@ -158,7 +152,6 @@ TEST_CASE("config-bootstrapper: its input file wins, may be missing, and must ma
         CHECK_FALSE(harness.boot());
         CHECK(harness.service("conf").root_cause.find(path) != std::string::npos);
     }
-    std::filesystem::remove_all(folder);
 }
 
 TEST_CASE("config-bootstrapper: the rules of its block") {

@@ -5,11 +5,13 @@
 #include "framework/service_type.hpp"
 #include "services/common/common_fields.hpp"
 #include "services/common/dmsg_presence.hpp"
+#include "services/common/feed_config.hpp"
 #include "services/common/service_store.hpp"
 
 #include <optional>
 #include <set>
 #include <string>
+#include <vector>
 
 namespace skywire::discovery {
 
@@ -24,9 +26,13 @@ struct Config {
     /// Servers that are official whatever they send.
     std::set<crypto::PublicKey> official_servers;
     /// Who may deregister clients, as the texts that NM-PK is compared with.
-    std::set<std::string, std::less<>> whitelist_keys;
+    std::vector<std::string> whitelist_keys;
     /// No signature, timestamp and sequence checks.
     bool load_testing = false;
+    /// Nothing: not published.
+    std::optional<services::FeedConfig> feed;
+    /// Where visors publish their entries; 0: nowhere.
+    std::uint16_t feed_in_port = 0;
 };
 
 framework::FieldTable config_fields();

@@ -2,6 +2,8 @@
 
 #include "base/json.hpp"
 #include "dmsg/entry_rules.hpp"
+#include "store/members.hpp"
+#include "store/pieces.hpp"
 
 #include <algorithm>
 
@@ -16,7 +18,6 @@ constexpr std::string_view kOfficial = "official";
 constexpr std::string_view kCommunity = "community";
 
 /// Keys read at once by what walks over all entries; the loop serves others in between.
-constexpr std::size_t kChunk = 1000;
 
 /// What is asked of an entry that is stored: it was judged when it came in, so its keys are not
 /// looked at again (a point of the curve costs 6 us).
@@ -57,8 +58,8 @@ std::optional<Stored> read_stored(std::string_view text) {
 }
 
 std::string_view server_type_of(const dmsg::Entry& entry, const Rules& rules) {
-    const bool official = entry.server->server_type == rules.auth_passphrase ||
-                          rules.official_servers.contains(entry.static_key);
+    const bool said = entry.server && entry.server->server_type == rules.auth_passphrase;
+    const bool official = said || rules.official_servers.contains(entry.static_key);
     return official ? kOfficial : kCommunity;
 }
 
@@ -91,15 +92,9 @@ void remove_entry(store::Batch& batch, const std::string& key) {
         batch.changes.emplace_back(store::RemoveFromSet{std::string(set), key});
 }
 
-/// Lets others on this loop have their turn.
-Task<> yield() {
-    co_await asio::post(co_await asio::this_coro::executor, asio::use_awaitable);
-}
-
-std::vector<std::string> chunk_of(const std::vector<std::string>& keys, std::size_t begin) {
-    const auto first = keys.begin() + static_cast<std::ptrdiff_t>(begin);
-    const std::size_t size = std::min(kChunk, keys.size() - begin);
-    return {first, first + static_cast<std::ptrdiff_t>(size)};
+/// An entry's text lies under its key alone.
+std::string key_itself(std::string_view member) {
+    return std::string(member);
 }
 
 }  // namespace
@@ -131,9 +126,10 @@ Task<Result<Written>> Discovery::post(std::string body, bool short_lived) {
     for (int attempt = 0; attempt < kWriteAttemptsMax; ++attempt) {
         auto old = co_await store_.get(key);
         if (!old) co_return old.error();
-        const bool first = !old->has_value();
-        if (!first && !rules_.load_testing) {
-            if (const auto stored = read_stored(**old)) {
+        const std::optional<std::string>& before = *old;
+        const bool first = !before;
+        if (before && !rules_.load_testing) {
+            if (const auto stored = read_stored(*before)) {
                 const auto follows = dmsg::check_update(stored->entry, entry);
                 if (!follows) co_return follows.error();
             } else {
@@ -144,7 +140,9 @@ Task<Result<Written>> Discovery::post(std::string body, bool short_lived) {
         const auto applied =
             co_await store_.apply(replacement(entry, text, std::move(*old), lifetime));
         if (!applied) co_return applied.error();
-        if (*applied) co_return first ? Written::first : Written::again;
+        if (!*applied) continue;
+        if (on_written_) on_written_(key);
+        co_return first ? Written::first : Written::again;
     }
     co_return fail(errc::limit_reached, fmt::format("entry {}: others keep writing it", key));
 }
@@ -155,10 +153,12 @@ Task<Result<>> Discovery::erase(std::string body) {
     // Whoever could register may leave: what a server says of its address does not matter any more.
     const auto checked = dmsg::check_entry(*received, entry_rules(/*test_mode=*/true));
     if (!checked) co_return checked.error();
+    const std::string key = received->entry().static_key.to_text();
     store::Batch batch;
-    remove_entry(batch, received->entry().static_key.to_text());
+    remove_entry(batch, key);
     const auto applied = co_await store_.apply(std::move(batch));
     if (!applied) co_return applied.error();
+    if (on_written_) on_written_(key);
     co_return Result<>();
 }
 
@@ -212,12 +212,13 @@ Task<Result<std::vector<std::string>>> Discovery::all_servers() {
 
 Task<Result<std::map<std::string, std::string>>> Discovery::entries(std::vector<std::string> keys) {
     std::map<std::string, std::string> found;
-    for (std::size_t begin = 0; begin < keys.size(); begin += kChunk) {
-        std::vector<std::string> chunk = chunk_of(keys, begin);
-        auto values = co_await store_.get_many(chunk);
+    for (std::vector<std::string>& piece : store::pieces(std::move(keys))) {
+        auto values = co_await store_.get_many(piece);
         if (!values) co_return values.error();
-        for (std::size_t i = 0; i < chunk.size(); ++i)
-            if ((*values)[i]) found.insert_or_assign(std::move(chunk[i]), std::move(*(*values)[i]));
+        for (std::size_t i = 0; i < piece.size(); ++i) {
+            std::optional<std::string>& text = (*values)[i];
+            if (text) found.insert_or_assign(std::move(piece[i]), std::move(*text));
+        }
     }
     co_return found;
 }
@@ -227,74 +228,48 @@ Task<Result<std::shared_ptr<const ClientsByServer>>> Discovery::clients_by_serve
     if (clients_by_server_ && context_.clock.now() - clients_by_server_read_ < age_max)
         co_return clients_by_server_;
     const SteadyTime read = context_.clock.now();
-    const auto keys = co_await clients();
-    if (!keys) co_return keys.error();
     auto built = std::make_shared<ClientsByServer>();
-    for (std::size_t begin = 0; begin < keys->size(); begin += kChunk) {
-        const std::vector<std::string> chunk = chunk_of(*keys, begin);
-        const auto values = co_await store_.get_many(chunk);
-        if (!values) co_return values.error();
-        for (std::size_t i = 0; i < chunk.size(); ++i) {
-            if (!(*values)[i]) continue;
-            const auto stored = read_stored(*(*values)[i]);
-            if (!stored) continue;
-            for (const std::string& server : stored->delegated_servers)
-                (*built)[server].push_back(chunk[i]);
-        }
-        co_await yield();
-    }
+    const auto take = [&](const std::string& client, const std::optional<std::string>& text) {
+        const auto stored = text ? read_stored(*text) : std::nullopt;
+        if (!stored) return;
+        for (const std::string& server : stored->delegated_servers)
+            (*built)[server].push_back(client);
+    };
+    const auto taken =
+        co_await store::read_members(store_, std::string(kClients), key_itself, take);
+    if (!taken) co_return taken.error();
     clients_by_server_ = std::move(built);
     clients_by_server_read_ = read;
     co_return clients_by_server_;
 }
 
 Task<Result<>> Discovery::deregister(std::vector<std::string> keys) {
-    for (std::size_t begin = 0; begin < keys.size(); begin += kChunk) {
+    for (const std::vector<std::string>& piece : store::pieces(std::move(keys))) {
         store::Batch batch;
-        for (const std::string& key : chunk_of(keys, begin))
+        for (const std::string& key : piece)
             remove_entry(batch, key);
         const auto applied = co_await store_.apply(std::move(batch));
         if (!applied) co_return applied.error();
+        if (!on_written_) continue;
+        for (const std::string& key : piece)
+            on_written_(key);
     }
     co_return Result<>();
 }
 
 Task<Result<Discovery::Counts>> Discovery::sweep() {
     Counts counts;
-    const auto servers = co_await sweep_set(std::string(kServers));
+    const auto servers = co_await store::sweep_members(store_, std::string(kServers), key_itself);
     if (!servers) co_return servers.error();
     counts.servers = *servers;
-    const auto clients_left = co_await sweep_set(std::string(kClients));
+    const auto clients_left =
+        co_await store::sweep_members(store_, std::string(kClients), key_itself);
     if (!clients_left) co_return clients_left.error();
     counts.clients = *clients_left;
-    const auto visors_left = co_await sweep_set(std::string(kVisors));
+    const auto visors_left =
+        co_await store::sweep_members(store_, std::string(kVisors), key_itself);
     if (!visors_left) co_return visors_left.error();
     co_return counts;
-}
-
-Task<Result<std::size_t>> Discovery::sweep_set(std::string set) {
-    const auto keys = co_await store_.members(set);
-    if (!keys) co_return keys.error();
-    std::size_t left = 0;
-    for (std::size_t begin = 0; begin < keys->size(); begin += kChunk) {
-        const std::vector<std::string> chunk = chunk_of(*keys, begin);
-        const auto values = co_await store_.get_many(chunk);
-        if (!values) co_return values.error();
-        for (std::size_t i = 0; i < chunk.size(); ++i) {
-            if ((*values)[i]) {
-                ++left;
-                continue;
-            }
-            // Its owner may register again right now: only a key that is still absent leaves.
-            store::Batch batch;
-            batch.expected.push_back({chunk[i], std::nullopt});
-            batch.changes.emplace_back(store::RemoveFromSet{set, chunk[i]});
-            const auto applied = co_await store_.apply(std::move(batch));
-            if (!applied) co_return applied.error();
-        }
-        co_await yield();
-    }
-    co_return left;
 }
 
 }  // namespace skywire::discovery

@@ -5,6 +5,7 @@
 #include "net/context.hpp"
 #include "store/store.hpp"
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -57,6 +58,10 @@ class Discovery {
     /// `store` outlives the discovery.
     Discovery(const net::Context& context, store::Store& store, Rules rules);
 
+    /// Told of each key whose entry was written or removed here.
+    using OnWritten = std::function<void(const std::string& key)>;
+    void on_written(OnWritten callback) { on_written_ = std::move(callback); }
+
     /// Judges and stores an entry. `short_lived` is ?timeout=true. Also errc::limit_reached: others
     /// kept writing the same key.
     Task<Result<Written>> post(std::string body, bool short_lived);
@@ -94,11 +99,11 @@ class Discovery {
  private:
     dmsg::EntryRules entry_rules(bool test_mode) const;
     Task<Result<std::vector<std::string>>> texts_of(std::vector<std::string> keys);
-    Task<Result<std::size_t>> sweep_set(std::string set);
 
     net::Context context_;
     store::Store& store_;
     Rules rules_;
+    OnWritten on_written_;
     std::shared_ptr<const ClientsByServer> clients_by_server_;
     SteadyTime clients_by_server_read_{};
 };

@@ -48,9 +48,9 @@ TEST_CASE("discovery: a server's entry lives for two minutes and leaves its set 
     CHECK(discovery.get(path_of(keys)).status == 404);
     CHECK(discovery.get("/dmsg-discovery/all_servers").status == 404);
     CHECK(discovery.get("/dmsg-discovery/available_servers").status == 404);
-    CHECK(discovery.loop.run(discovery.store->count("servers")).value() == 1);
+    CHECK(discovery.loop.run(discovery.store.raw().count("servers")).value() == 1);
     CHECK(discovery.loop.run(discovery.discovery.sweep()).value().servers == 0);
-    CHECK(discovery.loop.run(discovery.store->count("servers")).value() == 0);
+    CHECK(discovery.loop.run(discovery.store.raw().count("servers")).value() == 0);
 }
 
 TEST_CASE("discovery: a client's entry lives as configured, or three minutes where it says so") {
@@ -97,8 +97,11 @@ TEST_CASE("discovery: of many writers of one key with one sequence exactly one i
         auto entry = client_entry(keys, 2, {keys_of(fmt::format("server {}", i)).public_key});
         asio::co_spawn(
             discovery.loop.ioc,
-            discovery.handle(
-                TestDiscovery::request(Method::post, "/dmsg-discovery/entry/", dmsg::to_json(entry))
+            services::answer_of(
+                discovery.surface.router(),
+                services::local_request(
+                    Method::post, "/dmsg-discovery/entry/", dmsg::to_json(entry)
+                )
             ),
             [&answers](std::exception_ptr failed, http::Response response) {
                 if (failed) std::rethrow_exception(failed);
@@ -323,7 +326,7 @@ TEST_CASE("discovery: a stored text that nobody can read gives way to the next e
     const auto keys = keys_of("c");
     store::Batch batch;
     batch.changes.emplace_back(store::SetValue{keys.public_key.to_text(), "{damaged", {}});
-    CHECK(discovery.loop.run(discovery.store->apply(batch)).value());
+    CHECK(discovery.loop.run(discovery.store.raw().apply(batch)).value());
     CHECK(discovery.post(client_entry(keys, 0)).body == kWroteAgain);
     CHECK(discovery.get(path_of(keys)).body == dmsg::to_json(client_entry(keys, 0)));
 }

@@ -4,6 +4,7 @@
 #include "net/test_loop.hpp"
 #include "services/common/http_surface.hpp"
 #include "services/common/test_host.hpp"
+#include "services/common/test_request.hpp"
 #include "services/dmsg_discovery/discovery.hpp"
 #include "services/dmsg_discovery/routes.hpp"
 #include "store/memory.hpp"
@@ -51,47 +52,6 @@ struct World {
     services::HttpSurface surface;
 };
 
-std::string_view take_line(std::string_view& rest) {
-    const std::size_t end = std::min(rest.find('\n'), rest.size());
-    const std::string_view line = rest.substr(0, end);
-    rest.remove_prefix(std::min(end + 1, rest.size()));
-    return line;
-}
-
-http::Method method_of(std::string_view name) {
-    using http::Method;
-    for (const Method method :
-         {Method::get, Method::head, Method::post, Method::put, Method::delete_, Method::options})
-        if (http::method_name(method) == name) return method;
-    return Method::other;
-}
-
-http::Request read_request(std::string_view input) {
-    http::Request request;
-    const std::string_view first = take_line(input);
-    const std::size_t space = std::min(first.find(' '), first.size());
-    request.method = method_of(first.substr(0, space));
-    request.method_text = first.substr(0, space);
-    request.target = first.substr(std::min(space + 1, first.size()));
-    if (request.target.empty() || request.target.front() != '/') request.target.insert(0, "/");
-    request.path = request.target.substr(0, request.target.find('?'));
-    while (!input.empty()) {
-        const std::string_view line = take_line(input);
-        if (line.empty()) break;
-        const std::size_t colon = line.find(':');
-        if (colon == std::string_view::npos) continue;
-        request.fields.add(std::string(line.substr(0, colon)), std::string(line.substr(colon + 1)));
-    }
-    request.body = input;
-    request.remote = net::Address::tcp("127.0.0.1", 40000);
-    return request;
-}
-
-Task<unsigned> status_of(const http::Router& router, http::Request request) {
-    const http::Response response = co_await router.handle(request);
-    co_return response.status;
-}
-
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -100,9 +60,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     if (requests++ % kRequestsPerStore == 0) world = std::make_unique<World>();
 
     const std::string_view input(reinterpret_cast<const char*>(data), size);
-    const unsigned status =
-        world->loop.run(status_of(world->surface.router(), read_request(input)));
-    switch (status) {
+    const http::Response response =
+        world->loop.run(services::answer_of(world->surface.router(), services::read_request(input))
+        );
+    switch (response.status) {
         case 200:
         case 400:
         case 401:

@@ -20,7 +20,7 @@ Result<std::vector<dmsg::Entry>> read_all(const Texts& texts) {
 
 class OwnDiscovery final : public dmsg::DiscoveryClient {
  public:
-    explicit OwnDiscovery(Discovery& discovery) : discovery_(discovery) {}
+    explicit OwnDiscovery(Discovery discovery) : discovery_(std::move(discovery)) {}
 
     Task<Result<dmsg::Entry>> entry(crypto::PublicKey key) override {
         const auto text = co_await discovery_.entry(key.to_text());
@@ -48,13 +48,13 @@ class OwnDiscovery final : public dmsg::DiscoveryClient {
     Task<Result<>> erase(dmsg::Entry entry) override { return discovery_.erase(to_json(entry)); }
 
  private:
-    Discovery& discovery_;
+    Discovery discovery_;
 };
 
 }  // namespace
 
-std::unique_ptr<dmsg::DiscoveryClient> make_own_discovery(Discovery& discovery) {
-    return std::make_unique<OwnDiscovery>(discovery);
+std::unique_ptr<dmsg::DiscoveryClient> make_own_discovery(Discovery discovery) {
+    return std::make_unique<OwnDiscovery>(std::move(discovery));
 }
 
 }  // namespace skywire::discovery

@@ -4,6 +4,8 @@
 #include "crypto/signature.hpp"
 #include "dmsg/error.hpp"
 
+#include <algorithm>
+
 namespace skywire::discovery {
 namespace {
 
@@ -140,7 +142,7 @@ void Outcomes::add(const Error& error) {
 Routes::Routes(
     Metrics& metrics,
     Discovery& discovery,
-    std::set<std::string, std::less<>> whitelist,
+    std::vector<std::string> whitelist,
     OnStoreFailure on_store_failure
 )
     : discovery_(discovery),
@@ -324,8 +326,8 @@ Response Routes::deregistered(std::string_view outcome, Response response) {
 Task<Response> Routes::deregister(Request& request) {
     const std::string caller(request.fields.get("NM-PK").value_or(""));
     const auto key = crypto::PublicKey::from_text(caller);
-    if (!whitelist_.contains(caller) || !key)
-        co_return deregistered("not_whitelisted", Response::empty(403));
+    const bool listed = std::ranges::find(whitelist_, caller) != whitelist_.end();
+    if (!listed || !key) co_return deregistered("not_whitelisted", Response::empty(403));
     const auto signature = crypto::Signature::from_text(request.fields.get("NM-Sign").value_or(""));
     if (!signature) co_return deregistered("bad_signature", Response::empty(400));
     if (!crypto::verify(*key, as_bytes(caller), *signature))

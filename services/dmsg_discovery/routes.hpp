@@ -7,9 +7,9 @@
 #include <functional>
 #include <initializer_list>
 #include <map>
-#include <set>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace skywire::discovery {
 
@@ -46,7 +46,7 @@ class Routes {
     Routes(
         Metrics& metrics,
         Discovery& discovery,
-        std::set<std::string, std::less<>> whitelist,
+        std::vector<std::string> whitelist,
         OnStoreFailure on_store_failure
     );
 
@@ -70,7 +70,7 @@ class Routes {
     http::Response failed(const Error& error);
 
     Discovery& discovery_;
-    std::set<std::string, std::less<>> whitelist_;
+    std::vector<std::string> whitelist_;
     OnStoreFailure on_store_failure_;
     Outcomes posts_;
     Outcomes deletes_;

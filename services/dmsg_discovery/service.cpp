@@ -1,27 +1,21 @@
 #include "services/dmsg_discovery/service.hpp"
 
-#include "net/deadline.hpp"
-#include "net/scope.hpp"
+#include "cxo/known_feeds.hpp"
 #include "net/timer.hpp"
-#include "services/common/dmsg_presence.hpp"
-#include "services/common/http_surface.hpp"
+#include "services/common/feed_intake.hpp"
+#include "services/common/http_service.hpp"
 #include "services/dmsg_discovery/config.hpp"
 #include "services/dmsg_discovery/discovery.hpp"
+#include "services/dmsg_discovery/feed.hpp"
 #include "services/dmsg_discovery/own_discovery.hpp"
+#include "services/dmsg_discovery/registrations.hpp"
 #include "services/dmsg_discovery/routes.hpp"
-
-#include <memory>
 
 namespace skywire::services {
 namespace {
 
-constexpr std::string_view kHttp = "http";
-constexpr std::string_view kDmsg = "dmsg";
+constexpr std::string_view kType = "dmsg-discovery";
 constexpr std::chrono::seconds kSweepInterval{10};
-/// What a start gives the first session with a server that is there, before it goes on without.
-constexpr std::chrono::seconds kFirstSession{5};
-/// An entry of a client fits into one packet as it is; lists gain from compression.
-constexpr std::size_t kGzipFromBytes = 1400;
 
 discovery::Rules rules_of(const discovery::Config& config) {
     discovery::Rules rules;
@@ -33,185 +27,157 @@ discovery::Rules rules_of(const discovery::Config& config) {
     return rules;
 }
 
-HttpSurface::Options surface_options(const discovery::Config& config) {
-    HttpSurface::Options options;
-    options.service_name = "dmsg-discovery";
-    options.address = config.common.addr;
-    options.metrics_address = config.common.metrics_addr;
-    options.trusted_proxies = config.common.trusted_proxies;
-    options.gzip_from_bytes = kGzipFromBytes;
-    return options;
+/// Where all who write entries in this service say so: its routes, and its own dmsg client.
+using WriteNotes = std::shared_ptr<discovery::Discovery::OnWritten>;
+
+discovery::Discovery::OnWritten told_to(WriteNotes notes) {
+    return [notes = std::move(notes)](const std::string& key) {
+        if (*notes) (*notes)(key);
+    };
 }
 
-/// The parts of a running discovery, from the lowest up; the scope is last, since its coroutines
-/// use all others.
-struct Running {
-    Running(framework::ServiceHost& host, const discovery::Config& config, ServiceStore& opened)
-        : context(host.context()),
-          store(opened),
-          discovery(context, store.store(), rules_of(config)),
-          routes(
-              context.metrics,
-              discovery,
+class DmsgDiscovery final : public HttpWork {
+ public:
+    DmsgDiscovery(const HttpParts& parts, const discovery::Config& config, const WriteNotes& notes)
+        : parts_(parts),
+          load_testing_(config.load_testing),
+          discovery_(parts.context, parts.store->store(), rules_of(config)),
+          routes_(
+              parts.context.metrics,
+              discovery_,
               config.whitelist_keys,
               [this](const Error& error) { store_failed(error); }
           ),
-          surface(host, surface_options(config)),
-          presence(
-              config.dmsg ? std::make_unique<DmsgPresence>(
-                                host, *config.dmsg, discovery::make_own_discovery(discovery)
-                            )
-                          : nullptr
-          ),
-          servers(
-              context.metrics.gauge("dmsg_discovery_servers_count", "dmsg-servers with an entry.")
-          ),
-          clients(
-              context.metrics.gauge("dmsg_discovery_clients_count", "dmsg clients with an entry.")
-          ),
-          scope(context.loop, [&host](std::string_view name, std::exception_ptr) {
-              host.exited(fail(errc::wrong_state, std::string(name) + " ended with an exception"));
-          }) {
-        routes.add_to(surface.router());
+          servers_(parts.context.metrics.gauge(
+              "dmsg_discovery_servers_count", "dmsg-servers with an entry."
+          )),
+          clients_(parts.context.metrics.gauge(
+              "dmsg_discovery_clients_count", "dmsg clients with an entry."
+          )) {
+        routes_.add_to(parts.surface.router());
+        add_intake(config);
+        add_feed(config, notes);
+    }
+
+    Task<Result<>> open() override {
+        if (load_testing_)
+            log::warn(parts_.context.logger, "load_testing", log::kv("signatures", "not checked"));
+        parts_.scope.spawn("sweep", [this] { return sweep(); });
+        if (feed_) feed_->start();
+        if (intake_) intake_->start();
+        co_return Result<>();
+    }
+
+    Task<std::vector<std::string>> stop(SteadyTime deadline) override {
+        std::vector<std::string> late;
+        if (intake_) late = co_await intake_->stop(deadline);
+        if (!feed_) co_return late;
+        for (std::string& name : co_await feed_->stop(deadline))
+            late.push_back(std::move(name));
+        co_return late;
+    }
+
+    void add_checks(framework::HealthReport& report) override {
+        if (feed_) report.checks.push_back(feed_->check());
+        if (intake_) report.checks.push_back(intake_->check());
+    }
+
+    /// The servers register over HTTP first: only then is there somebody to connect to. A
+    /// deployment without a server of its own does not wait for one.
+    Task<bool> expects_session() override {
+        const auto servers = co_await discovery_.all_servers();
+        co_return servers && !servers->empty();
+    }
+
+ private:
+    void add_feed(const discovery::Config& config, const WriteNotes& notes) {
+        if (!config.feed || !config.dmsg) return;
+        FeedHost::Options options(config.dmsg->keys);
+        options.feed = std::string(cxo::kClientsFeed);
+        options.config = *config.feed;
+        content_ = std::make_unique<discovery::ClientsContent>(
+            parts_.context, parts_.store->store(), config.feed->layout
+        );
+        feed_ = std::make_unique<FeedHost>(
+            parts_.context, parts_.presence, *content_, std::move(options)
+        );
+        content_->on_change([this] { feed_->changed(); });
+        discovery_.on_written(told_to(notes));
+        *notes = [this](const std::string& key) { content_->written(key); };
+    }
+
+    void add_intake(const discovery::Config& config) {
+        if (config.feed_in_port == 0 || !config.dmsg) return;
+        FeedIntake::Options options(config.dmsg->keys);
+        options.port = config.feed_in_port;
+        options.prefix = std::string(discovery::Registrations::kPath);
+        registrations_ = std::make_unique<discovery::Registrations>(
+            parts_.context.metrics, discovery_, [this](const Error& error) { store_failed(error); }
+        );
+        intake_ = std::make_unique<FeedIntake>(
+            parts_.context,
+            parts_.presence,
+            std::move(options),
+            [this](const crypto::PublicKey& publisher, cxo::Tree tree) {
+                return registrations_->take(publisher, std::move(tree));
+            }
+        );
     }
 
     /// A store that is full answers all the same.
     void store_failed(const Error& error) {
-        if (error != make_error_code(errc::limit_reached)) store.failed(error);
+        if (error != make_error_code(errc::limit_reached)) parts_.store->failed(error);
     }
 
     /// Sweeps the sets and counts what is left, every ten seconds.
     Task<> sweep() {
         while (true) {
-            const auto counts = co_await discovery.sweep();
+            const auto counts = co_await discovery_.sweep();
             if (counts) {
-                servers.set(static_cast<double>(counts->servers));
-                clients.set(static_cast<double>(counts->clients));
+                servers_.set(static_cast<double>(counts->servers));
+                clients_.set(static_cast<double>(counts->clients));
             } else {
                 store_failed(counts.error());
             }
-            const bool slept = co_await net::sleep_for(context.clock, kSweepInterval);
+            const bool slept = co_await net::sleep_for(parts_.context.clock, kSweepInterval);
             if (!slept) co_return;
         }
     }
 
-    /// Says when the first session is there, however late.
-    Task<> announce_dmsg(framework::ServiceHost& host) {
-        const auto ready = co_await presence->client().wait_ready();
-        if (ready) host.reached(kDmsg);
-    }
-
-    net::Context context;
-    ServiceStore& store;
-    discovery::Discovery discovery;
-    discovery::Routes routes;
-    HttpSurface surface;
-    /// Null without a key.
-    std::unique_ptr<DmsgPresence> presence;
-    Gauge& servers;
-    Gauge& clients;
-    net::Scope scope;
-};
-
-class DmsgDiscovery final : public framework::Service {
- public:
-    explicit DmsgDiscovery(discovery::Config config) : config_(std::move(config)) {}
-
-    Task<Result<>> start(framework::ServiceHost& host) override {
-        const net::Context& context = host.context();
-        if (config_.load_testing)
-            log::warn(context.logger, "load_testing", log::kv("signatures", "not checked"));
-        store_ = std::make_unique<ServiceStore>(host, config_.store);
-        const auto opened = co_await store_->open();
-        if (!opened) co_return opened.error();
-        running_ = std::make_unique<Running>(host, config_, *store_);
-        Running& running = *running_;
-        if (const auto bound = running.surface.listen(); !bound) co_return bound.error();
-        running.scope.spawn("sweep", [&running] { return running.sweep(); });
-        running.scope.spawn("store watch", [&running] { return running.store.watch(); });
-        host.reached(kHttp);
-        if (running.presence) co_return co_await start_dmsg(host, running);
-        co_return Result<>();
-    }
-
-    Task<> drain(SteadyTime deadline) override {
-        if (running_) co_await running_->surface.drain(deadline);
-    }
-
-    Task<std::vector<std::string>> stop(SteadyTime deadline) override {
-        std::vector<std::string> late;
-        if (running_) {
-            late = co_await running_->surface.stop(deadline);
-            if (running_->presence) {
-                for (std::string& name : co_await running_->presence->stop(deadline))
-                    late.push_back("dmsg " + name);
-            }
-            Clock& clock = running_->context.clock;
-            for (std::string& name : co_await running_->scope.close(clock, clock.now(), deadline))
-                late.push_back(std::move(name));
-        }
-        if (!store_) co_return late;
-        if (const auto closed = co_await store_->close(deadline); !closed)
-            late.push_back("store " + store_->place() + ": " + closed.error().message());
-        co_return late;
-    }
-
-    framework::HealthReport health() override {
-        framework::HealthReport report;
-        if (!running_) return report;
-        report.checks.push_back(running_->surface.check());
-        report.checks.push_back(store_->check());
-        if (running_->presence) report.checks.push_back(running_->presence->check());
-        return report;
-    }
-
- private:
-    /// The servers register over HTTP first: only then is there somebody to connect to. A
-    /// deployment without a server of its own does not wait for one.
-    Task<Result<>> start_dmsg(framework::ServiceHost& host, Running& running) {
-        if (config_.common.mode != Mode::http) {
-            if (const auto bound = running.surface.listen_dmsg(*running.presence); !bound)
-                co_return bound.error();
-        }
-        const auto opened = co_await host.wait_for_upstreams_of(std::string(kDmsg));
-        if (!opened) co_return opened.error();
-        dmsg::Client& client = running.presence->client();
-        running.presence->start();
-        running.scope.spawn("dmsg", [&running, &host] { return running.announce_dmsg(host); });
-        const auto servers = co_await running.discovery.all_servers();
-        if (servers && !servers->empty()) {
-            Clock& clock = running.context.clock;
-            // Without a session the discovery serves HTTP all the same, and says so in its health.
-            (void
-            )co_await net::with_deadline(clock, clock.now() + kFirstSession, client.wait_ready());
-        }
-        co_return Result<>();
-    }
-
-    discovery::Config config_;
-    std::unique_ptr<ServiceStore> store_;
-    /// Uses the store.
-    std::unique_ptr<Running> running_;
+    HttpParts parts_;
+    bool load_testing_;
+    discovery::Discovery discovery_;
+    discovery::Routes routes_;
+    /// Both null where nothing is published.
+    std::unique_ptr<discovery::ClientsContent> content_;
+    std::unique_ptr<FeedHost> feed_;
+    /// Both null where visors cannot publish their entries.
+    std::unique_ptr<discovery::Registrations> registrations_;
+    std::unique_ptr<FeedIntake> intake_;
+    Gauge& servers_;
+    Gauge& clients_;
 };
 
 }  // namespace
 
 framework::ServiceType dmsg_discovery_type() {
-    framework::ServiceType type;
-    type.name = "dmsg-discovery";
+    framework::ServiceType type = http_service_type(kType);
     type.summary = "where dmsg clients and servers say how they are reached";
     type.fields = discovery::config_fields();
-    type.milestones = {std::string(kHttp), std::string(kDmsg)};
-    type.edges = {
-        {.gate = std::string(kDmsg), .upstream_type = "dmsg-server", .milestone = "registered"}
-    };
     type.check = discovery::check_config;
-    type.facts = [](const framework::Block& block) {
-        return common_facts(block, "dmsg-discovery");
-    };
-    type.externals = store_externals;
     type.make = [](const framework::Block& block) -> Result<std::unique_ptr<framework::Service>> {
-        return std::make_unique<DmsgDiscovery>(discovery::read_config(block));
+        const discovery::Config config = discovery::read_config(block);
+        HttpServiceOptions options = http_service_options(kType, config);
+        const auto notes = std::make_shared<discovery::Discovery::OnWritten>();
+        options.discovery = [rules = rules_of(config),
+                             notes](const net::Context& context, ServiceStore& store) {
+            discovery::Discovery own(context, store.store(), rules);
+            own.on_written(told_to(notes));
+            return discovery::make_own_discovery(std::move(own));
+        };
+        return make_http_service(std::move(options), [config, notes](const HttpParts& parts) {
+            return std::make_unique<DmsgDiscovery>(parts, config, notes);
+        });
     };
     return type;
 }

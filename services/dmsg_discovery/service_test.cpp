@@ -5,6 +5,7 @@
 #include "base/test.hpp"
 #include "dmsg/entry.hpp"
 #include "framework/harness/harness.hpp"
+#include "framework/harness/problems.hpp"
 #include "services/dmsg_discovery/test_discovery.hpp"
 #include "store/redis_server.hpp"
 
@@ -37,15 +38,8 @@ Harness::Options recording_time() {
     return options;
 }
 
-std::string message(const framework::Problems& problems) {
-    std::string all;
-    for (const auto& problem : problems)
-        all += problem.to_string("test.json") + "\n";
-    return all;
-}
-
 std::string problems_of(const std::string& members) {
-    return message(framework::load_deployment("test.json", file(members), registry()).problems);
+    return harness::problems_of(registry(), file(members));
 }
 
 http::Response post(Harness& harness, const dmsg::Entry& entry) {
@@ -234,6 +228,11 @@ TEST_CASE("dmsg-discovery: the rules of its block") {
     CHECK(problems_of(R"(,"testing":true)").empty());
     CHECK(problems_of(R"(,"mode":"dmsg")").find("mode=dmsg is refused") != std::string::npos);
     CHECK(problems_of(R"(,"mode":"dual")").empty());
+    CHECK(problems_of(R"(,"feed_layout":"old")").empty());
+    CHECK(
+        problems_of(R"(,"feed_layout":"both")").find("must be one of newest, old, is") !=
+        std::string::npos
+    );
     CHECK(problems_of(R"(,"charts_addr":":8080")").find("warning") != std::string::npos);
     CHECK(problems_of(R"(,"enable_load_testing":true)").find("warning") != std::string::npos);
     CHECK(problems_of(R"(,"whitelist_keys":["zz"])").find("error") != std::string::npos);

@@ -1,24 +1,16 @@
 #pragma once
 
-#include "base/test.hpp"
-#include "base/test_faults.hpp"
 #include "dmsg/entry.hpp"
-#include "net/test_loop.hpp"
 #include "services/common/http_surface.hpp"
-#include "services/common/test_host.hpp"
+#include "services/common/test_request.hpp"
+#include "services/common/test_store.hpp"
 #include "services/dmsg_discovery/discovery.hpp"
 #include "services/dmsg_discovery/routes.hpp"
-#include "store/memory.hpp"
-#include "store/redis.hpp"
 #include "store/redis_server.hpp"
-#include "store/snapshot.hpp"
 
-#include <filesystem>
 #include <memory>
-#include <optional>
 #include <string>
-
-#include <stdlib.h>
+#include <vector>
 
 /// For tests of the discovery: its routes over one of the stores, with a clock that the test holds.
 namespace skywire::discovery {
@@ -28,27 +20,17 @@ inline constexpr WallTime kRecordingTime{std::chrono::seconds(1'795'167'603)};
 
 enum class StoreKind { memory, snapshot, redis };
 
-class TestDiscovery {
+class TestDiscovery : public services::TestWorld {
  public:
     explicit TestDiscovery(
         StoreKind kind = StoreKind::memory,
         Rules rules = testing_rules(),
-        std::set<std::string, std::less<>> whitelist = {}
+        std::vector<std::string> whitelist = {}
     )
-        : loop(&clock),
-          context(
-              loop.ioc.get_executor(),
-              clock,
-              loop.random,
-              loop.network,
-              loop.workers,
-              loop.metrics,
-              faults,
-              log::Logger()
-          ),
-          host(context),
-          store(make_store(kind)),
-          discovery(context, *store, std::move(rules)),
+        : TestWorld(kRecordingTime),
+          redis(kind == StoreKind::redis ? std::make_unique<store::RedisServer>() : nullptr),
+          store(*this, store_config(kind)),
+          discovery(context, store.raw(), std::move(rules)),
           routes(
               loop.metrics,
               discovery,
@@ -59,15 +41,7 @@ class TestDiscovery {
         routes.add_to(surface.router());
     }
 
-    ~TestDiscovery() {
-        faults.clear("store", std::string(store->kind()));
-        const auto closed = loop.run(store->close(clock.now() + std::chrono::minutes(1)));
-        CHECK(closed);
-        if (!folder.empty()) {
-            std::error_code ignored;
-            std::filesystem::remove_all(folder, ignored);
-        }
-    }
+    ~TestDiscovery() { faults.clear("store", std::string(store.raw().kind())); }
     TestDiscovery(const TestDiscovery&) = delete;
     TestDiscovery& operator=(const TestDiscovery&) = delete;
 
@@ -77,30 +51,13 @@ class TestDiscovery {
         return rules;
     }
 
-    /// Through the router, as a connection does it.
-    Task<http::Response> handle(http::Request request) {
-        co_return co_await surface.router().handle(request);
-    }
-
-    static http::Request request(
-        http::Method method, std::string target, std::string body = {}, http::Fields fields = {}
-    ) {
-        http::Request made;
-        made.method = method;
-        made.path = target.substr(0, target.find('?'));
-        made.target = std::move(target);
-        made.body = std::move(body);
-        made.fields = std::move(fields);
-        made.remote = net::Address::tcp("127.0.0.1", 40000);
-        return made;
-    }
-
     http::Response send(
         http::Method method, std::string target, std::string body = {}, http::Fields fields = {}
     ) {
-        return loop.run(
-            handle(request(method, std::move(target), std::move(body), std::move(fields)))
-        );
+        return loop.run(services::answer_of(
+            surface.router(),
+            services::local_request(method, std::move(target), std::move(body), std::move(fields))
+        ));
     }
     http::Response get(std::string target) { return send(http::Method::get, std::move(target)); }
     http::Response post(const dmsg::Entry& entry, const std::string& query = {}) {
@@ -108,17 +65,12 @@ class TestDiscovery {
     }
 
     std::uint64_t counted(std::string_view name, std::string outcome) {
-        return loop.metrics.counter(name, "", {{"outcome", std::move(outcome)}}).value();
+        return TestWorld::counted(name, "outcome", std::move(outcome));
     }
 
-    ManualClock clock{kRecordingTime};
-    net::TestLoop loop;
-    TestFaults faults;
-    net::Context context;
-    services::TestHost host;
-    std::string folder;
-    std::optional<store::RedisServer> redis;
-    std::unique_ptr<store::Store> store;
+    /// Null with other stores.
+    std::unique_ptr<store::RedisServer> redis;
+    services::TestStore store;
     int store_failures = 0;
     Discovery discovery;
     Routes routes;
@@ -131,24 +83,16 @@ class TestDiscovery {
         return options;
     }
 
-    std::unique_ptr<store::Store> make_store(StoreKind kind) {
+    services::StoreConfig store_config(StoreKind kind) const {
         switch (kind) {
             case StoreKind::memory:
-                return store::make_memory_store(context);
-            case StoreKind::snapshot: {
-                folder = "/tmp/discovery-test-XXXXXX";
-                if (::mkdtemp(folder.data()) == nullptr) throw std::runtime_error("mkdtemp");
-                auto opened = loop.run(store::open_snapshot_store(context, folder + "/d.sqlite"));
-                return std::move(opened.value());
-            }
-            case StoreKind::redis: {
-                redis.emplace();
-                store::RedisOptions options;
-                options.url = store::RedisUrl::parse(redis->url()).value();
-                return store::make_redis_store(context, options);
-            }
+                return services::TestStore::memory();
+            case StoreKind::snapshot:
+                return services::TestStore::snapshot();
+            case StoreKind::redis:
+                return services::TestStore::redis(*redis);
         }
-        return nullptr;
+        return {};
     }
 };
 

@@ -13,6 +13,7 @@ using framework::Block;
 using framework::Field;
 using framework::FieldKind;
 using framework::FieldTable;
+using services::legacy_field;
 
 constexpr double kCountMax = 10'000'000;
 
@@ -27,16 +28,10 @@ Field limit(std::string_view name, std::string_view description, std::string_vie
     };
 }
 
-Field legacy(std::string_view name, FieldKind kind, std::string_view why) {
-    return {.name = name, .kind = kind, .description = "Not used.", .legacy = why};
-}
-
 constexpr std::string_view kNoCarrier = "belongs to a carrier that is not offered";
 constexpr std::string_view kNoAnnounce =
     "is not offered: name peers on both sides in `peers` instead";
 constexpr std::string_view kNoDht = "belongs to the DHT, which is gone";
-constexpr std::string_view kNoPprof =
-    "has moved to the admin listener: GET /debug/pprof/profile and /debug/pprof/heap";
 
 FieldTable identity_fields() {
     return {
@@ -51,10 +46,9 @@ FieldTable identity_fields() {
          .kind = FieldKind::url,
          .description = "dmsg-discovery over plain HTTP, where the server registers.",
          .choices = {"http"}},
-        {.name = "discovery_dmsg",
-         .kind = FieldKind::string,
-         .description = "dmsg-discovery over dmsg.",
-         .legacy = "is not needed: servers register over plain HTTP"},
+        legacy_field(
+            "discovery_dmsg", FieldKind::string, "is not needed: servers register over plain HTTP"
+        ),
         {.name = "dmsg",
          .kind = FieldKind::one_or_list,
          .description = "Deployments to register with; the first one counts.",
@@ -104,9 +98,8 @@ FieldTable address_fields() {
         {.name = "health_endpoint_address",
          .kind = FieldKind::address,
          .description = "Where GET /health is answered; empty is the port above local_address."},
-        {.name = "metrics_addr",
-         .kind = FieldKind::address,
-         .description = "Where this service's own series are served at /metrics; empty is off."},
+        services::health_addr_field(),
+        services::metrics_addr_field(),
         {.name = "accept_proxy_header",
          .kind = FieldKind::boolean,
          .description = "A connection may begin with a PROXY header, which names the peer. Turn it "
@@ -179,30 +172,27 @@ FieldTable limit_fields() {
 
 FieldTable legacy_fields() {
     return {
-        {.name = "config_path",
-         .kind = FieldKind::path,
-         .description = "A JSON file with these keys, which win over those of the block.",
-         .block_file = true},
-        legacy(
+        services::block_file_field(),
+        legacy_field(
             "enable_route_setup",
             FieldKind::boolean,
             "is not offered: run a setup-node block instead"
         ),
-        legacy("announce_as_peer", FieldKind::boolean, kNoAnnounce),
-        legacy("accept_peer_announcements", FieldKind::boolean, kNoAnnounce),
-        legacy("accepted_peer_pks", FieldKind::any, kNoAnnounce),
-        legacy("wt_address", FieldKind::string, kNoCarrier),
-        legacy("public_address_wt", FieldKind::string, kNoCarrier),
-        legacy("disable_wt", FieldKind::boolean, kNoCarrier),
-        legacy("wss_domain_suffix", FieldKind::string, kNoCarrier),
-        legacy("ws_tls_address", FieldKind::string, kNoCarrier),
-        legacy("ws_tls_cache_dir", FieldKind::string, kNoCarrier),
-        legacy("enable_dht", FieldKind::boolean, kNoDht),
-        legacy("redis_addr", FieldKind::string, kNoDht),
-        legacy("persist_path", FieldKind::string, kNoDht),
-        legacy("pprof_mode", FieldKind::string, kNoPprof),
-        legacy("pprof_addr", FieldKind::string, kNoPprof),
-        legacy("tag", FieldKind::string, "is not needed: log lines carry the block's label"),
+        legacy_field("announce_as_peer", FieldKind::boolean, kNoAnnounce),
+        legacy_field("accept_peer_announcements", FieldKind::boolean, kNoAnnounce),
+        legacy_field("accepted_peer_pks", FieldKind::any, kNoAnnounce),
+        legacy_field("wt_address", FieldKind::string, kNoCarrier),
+        legacy_field("public_address_wt", FieldKind::string, kNoCarrier),
+        legacy_field("disable_wt", FieldKind::boolean, kNoCarrier),
+        legacy_field("wss_domain_suffix", FieldKind::string, kNoCarrier),
+        legacy_field("ws_tls_address", FieldKind::string, kNoCarrier),
+        legacy_field("ws_tls_cache_dir", FieldKind::string, kNoCarrier),
+        legacy_field("enable_dht", FieldKind::boolean, kNoDht),
+        legacy_field("redis_addr", FieldKind::string, kNoDht),
+        legacy_field("persist_path", FieldKind::string, kNoDht),
+        services::pprof_mode_field(),
+        services::pprof_addr_field(),
+        services::tag_field(),
     };
 }
 
@@ -248,15 +238,6 @@ dmsg::ServerLimits limits_of(const Block& block) {
     limits.streams_per_session_max = count_of(block, "max_streams_per_session");
     limits.setups_per_session_max = count_of(block, "max_setups_per_session");
     return limits;
-}
-
-void check_identity(const Block& block, framework::Problems& problems) {
-    if (!block.secret_key("secret_key")) {
-        problems.push_back(
-            block.problem("secret_key", "a dmsg-server needs a secret_key, or a keyfile")
-        );
-    }
-    services::check_key_pair(block, problems);
 }
 
 void check_discovery(const Block& block, framework::Problems& problems) {
@@ -320,7 +301,7 @@ FieldTable config_fields() {
 }
 
 void check_config(const Block& block, framework::Problems& problems) {
-    check_identity(block, problems);
+    services::check_identity(block, "a dmsg-server", problems);
     check_discovery(block, problems);
     check_public_address(block, problems);
     check_peers(block, problems);
@@ -369,9 +350,10 @@ framework::BlockFacts config_facts(const Block& block) {
         facts.ports.push_back({framework::PortUse::Transport::tcp, address, std::move(key)});
     };
     const net::Address local = local_address(block);
-    facts.health_address = health_address(block, local);
+    const net::Address health = health_address(block, local);
+    facts.health_address = services::health_address_for_others(block, health);
     use(local, "local_address");
-    use(*facts.health_address, "health_endpoint_address");
+    use(health, "health_endpoint_address");
     if (const auto websocket = block.address("ws_address")) use(*websocket, "ws_address");
     if (const auto metrics = block.address("metrics_addr")) use(*metrics, "metrics_addr");
     const crypto::PublicKey key = services::public_key_of_block(block);

@@ -1,5 +1,6 @@
 #include "services/route_finder/config.hpp"
 
+#include "services/common/upstream_url.hpp"
 #include "services/route_finder/source.hpp"
 
 namespace skywire::route_finder {
@@ -21,10 +22,7 @@ framework::FieldTable config_fields() {
              .default_json = R"("1s")",
              .min = 0.1},
             services::dmsg_client_field(),
-            {.name = "charts_addr",
-             .kind = FieldKind::string,
-             .description = "Address of the charts page.",
-             .legacy = "names charts, which are not served"},
+            services::charts_field(),
         }
     );
 }
@@ -34,7 +32,7 @@ void check_config(const Block& block, framework::Problems& problems) {
     services::check_dmsg(block, problems);
     const std::string url = block.text("transport_discovery");
     if (url.empty()) return;
-    if (const auto parsed = parse_source_url(url); !parsed) {
+    if (const auto parsed = services::parse_upstream_url(url); !parsed) {
         problems.push_back(block.problem("transport_discovery", parsed.error().message()));
     } else if (url.starts_with("dmsg://") && !block.secret_key("secret_key") &&
                block.text("keyfile").empty()) {

@@ -2,12 +2,15 @@
 // send.
 
 #include "base/test.hpp"
+#include "services/common/test_recorded.hpp"
 #include "services/route_finder/test_finder.hpp"
 
 #include <algorithm>
 
 namespace skywire::route_finder {
 namespace {
+
+using services::Recorded;
 
 const std::string kPair = visor(1).to_text() + ":" + visor(2).to_text();
 
@@ -40,38 +43,23 @@ void compare_routes(const std::string& ours, const std::string& recorded) {
     }
 }
 
-void compare(TestFinder& finder, const json::object& pair) {
-    const std::string name(pair.at("name").as_string());
-    INFO(name);
-    const json::object& request = pair.at("request").as_object();
-    const json::object& recorded = pair.at("response").as_object();
-    const bool get = request.at("method").as_string() == "GET";
-    const auto response = finder.send(
-        get ? http::Method::get : http::Method::post,
-        std::string(request.at("path").as_string()),
-        std::string(request.at("body").as_string())
-    );
+void compare(TestFinder& finder, const Recorded& pair) {
+    INFO(pair.name);
+    const auto response = finder.send(pair.request.method, pair.request.target, pair.request.body);
     const std::string body(response.body_view());
-    if (name == "one_key_pair") {
+    if (pair.name == "one_key_pair") {
         CHECK(response.status == 400);
         CHECK(body == refusal("Invalid public key"));
         return;
     }
-    CHECK(response.status == recorded.at("status").to_number<unsigned>());
-    for (const char* field : {"Content-Type", "Allow"}) {
-        const auto* value = recorded.at("headers").as_object().if_contains(field);
-        if (value != nullptr) CHECK(response.fields.get(field) == value->as_string());
-    }
-    const std::string text(recorded.at("body").as_string());
-    if (name == "health") {
-        const json::value health = parse_json(body).value();
-        const json::value members = parse_json(text).value();
-        for (const auto& member : members.as_object())
-            CHECK(health.as_object().contains(member.key()));
-    } else if (is_answer_with_routes(text)) {
-        compare_routes(body, text);
+    CHECK(static_cast<int>(response.status) == pair.status);
+    services::check_fields(response, pair);
+    if (pair.name == "health") {
+        services::check_health(response, pair, "route-finder");
+    } else if (is_answer_with_routes(pair.body)) {
+        compare_routes(body, pair.body);
     } else {
-        CHECK(body == text);
+        CHECK(body == pair.body);
     }
 }
 
@@ -80,24 +68,21 @@ void compare(TestFinder& finder, const json::object& pair) {
 TEST_CASE("route-finder: the recorded requests") {
     TestFinder finder;
     finder.know_recorded();
-    const json::value file = test::vectors("services/rf_http_2025.json");
-    const json::array& pairs = file.as_object().at("pairs").as_array();
+    const auto pairs = services::recorded("services/rf_http_2025.json");
     CHECK(pairs.size() == 28);
-    for (const json::value& pair : pairs)
-        compare(finder, pair.as_object());
+    for (const Recorded& pair : pairs)
+        compare(finder, pair);
 }
 
 TEST_CASE("route-finder: an answer, byte for byte") {
     TestFinder finder;
     finder.know_recorded();
-    const json::value file = test::vectors("services/rf_http_2025.json");
     // Where the recorded order is that of hops alone, ours is the same text.
     std::size_t same = 0;
-    for (const json::value& pair : file.as_object().at("pairs").as_array()) {
-        const std::string body = test::text(pair.at("response"), "body");
-        if (!is_answer_with_routes(body)) continue;
-        const auto response = finder.ask(test::text(pair.at("request"), "body"));
-        if (response.body_view() == body) ++same;
+    for (const Recorded& pair : services::recorded("services/rf_http_2025.json")) {
+        if (!is_answer_with_routes(pair.body)) continue;
+        const auto response = finder.ask(pair.request.body);
+        if (response.body_view() == pair.body) ++same;
     }
     CHECK(same == 6);
 }

@@ -3,6 +3,7 @@
 #include "net/event.hpp"
 #include "net/timer.hpp"
 #include "services/common/http_service.hpp"
+#include "services/common/upstream_url.hpp"
 #include "services/route_finder/config.hpp"
 #include "services/route_finder/live_graph.hpp"
 #include "services/route_finder/routes.hpp"
@@ -17,19 +18,6 @@ using route_finder::GraphSource;
 constexpr std::string_view kDmsgScheme = "dmsg://";
 /// To compress a usual answer (8 kB) costs more than to find it.
 constexpr std::size_t kGzipFromBytes = 32 * 1024;
-
-net::Context with_network(const net::Context& context, net::Network& network) {
-    return {
-        context.loop,
-        context.clock,
-        context.random,
-        network,
-        context.workers,
-        context.metrics,
-        context.faults,
-        context.logger
-    };
-}
 
 class RouteFinder final : public HttpWork {
  public:
@@ -87,7 +75,7 @@ class RouteFinder final : public HttpWork {
         }
         const std::string& url = config_.transport_discovery;
         if (url.empty()) return nullptr;
-        auto parsed = route_finder::parse_source_url(url);
+        auto parsed = services::parse_upstream_url(url);
         if (!parsed) return nullptr;
         over_dmsg_ = url.starts_with(kDmsgScheme);
         net::Network& network =
@@ -152,28 +140,20 @@ class RouteFinder final : public HttpWork {
 }  // namespace
 
 framework::ServiceType route_finder_type(std::shared_ptr<transport::TransportView> view) {
-    framework::ServiceType type;
-    type.name = "route-finder";
+    framework::ServiceType type = http_service_type("route-finder");
     type.summary = "finds routes between visors over the transports there are";
     type.fields = route_finder::config_fields();
-    type.milestones = http_milestones();
-    type.edges = http_edges();
     type.edges.push_back({.upstream_type = "transport-discovery", .milestone = "http"});
     type.check = route_finder::check_config;
     type.facts = [](const framework::Block& block) {
         // It reads what the transport-discovery writes.
         return common_facts(block, "transport-discovery");
     };
-    type.externals = store_externals;
     type.make = [view = std::move(view)](const framework::Block& block
                 ) -> Result<std::unique_ptr<framework::Service>> {
         Config config = route_finder::read_config(block);
-        HttpServiceOptions options;
-        options.type_name = "route-finder";
-        options.common = config.common;
+        HttpServiceOptions options = http_service_options("route-finder", config);
         options.gzip_from_bytes = kGzipFromBytes;
-        options.store = config.store;
-        options.dmsg = config.dmsg;
         return make_http_service(
             std::move(options),
             [config = std::move(config),

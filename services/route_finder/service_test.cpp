@@ -4,8 +4,10 @@
 
 #include "base/test.hpp"
 #include "framework/harness/harness.hpp"
+#include "framework/harness/problems.hpp"
 #include "http/signed_request.hpp"
 #include "net/test_loop.hpp"
+#include "services/common/test_blocks.hpp"
 #include "services/dmsg_discovery/service.hpp"
 #include "services/dmsg_server/service.hpp"
 #include "services/route_finder/test_graphs.hpp"
@@ -42,11 +44,7 @@ std::string file(const std::string& members) {
 }
 
 std::string problems_of(const std::string& members) {
-    std::string all;
-    const auto loaded = framework::load_deployment("test.json", file(members), registry());
-    for (const auto& problem : loaded.problems)
-        all += problem.to_string("test.json") + "\n";
-    return all;
+    return harness::problems_of(registry(), file(members));
 }
 
 std::string question(int from, int to) {
@@ -200,14 +198,6 @@ TEST_CASE("route-finder: serves without its list, and its health says so") {
 
 TEST_CASE("route-finder: /health names its dmsg address and servers") {
     const auto keys = crypto::deterministic_key_pair("route-finder");
-    const auto server = crypto::deterministic_key_pair("server");
-    const std::string discovery =
-        R"({"type":"dmsg-discovery","name":"dmsgd","addr":"127.0.0.1:9090","testing":true})";
-    const std::string dmsg_server =
-        R"({"type":"dmsg-server","name":"dmsgs","local_address":"127.0.0.1:8081",)"
-        R"("public_address":"127.0.0.1:8081","health_endpoint_address":"127.0.0.1:8082",)"
-        R"("discovery":"http://127.0.0.1:9090","secret_key":")" +
-        server.secret_key.reveal_text() + R"("})";
     const std::string finder = block(
         R"(,"mode":"dual","dmsg":{"discovery":"http://127.0.0.1:9090"},"secret_key":")" +
         keys.secret_key.reveal_text() + '"'
@@ -217,7 +207,7 @@ TEST_CASE("route-finder: /health names its dmsg address and servers") {
     const auto publication =
         view->publish("tpd", loop.context.loop, [] { return std::vector<transport::Entry>(); });
     Harness harness(
-        registry(view), R"({"services":[)" + discovery + "," + dmsg_server + "," + finder + "]}"
+        registry(view), R"({"services":[)" + services::dmsg_blocks() + "," + finder + "]}"
     );
     REQUIRE(harness.start());
     harness.wait_event("rf", "milestone", "dmsg");
@@ -234,7 +224,10 @@ TEST_CASE("route-finder: /health names its dmsg address and servers") {
     }
     CHECK(seen);
     CHECK(health.at("dmsg_address").as_string() == keys.public_key.to_text() + ":80");
-    CHECK(health.at("dmsg_servers").as_array().at(0).as_string() == server.public_key.to_text());
+    CHECK(
+        health.at("dmsg_servers").as_array().at(0).as_string() ==
+        services::kDmsgServerKeys.public_key.to_text()
+    );
     CHECK(harness.stop() == 0);
 }
 

@@ -1,6 +1,7 @@
 #include "services/route_finder/source.hpp"
 
 #include "dmsg/address.hpp"
+#include "store/members.hpp"
 
 #include <fmt/format.h>
 
@@ -10,8 +11,6 @@ namespace {
 /// A list of 300,000 transports.
 constexpr std::size_t kListBytesMax = 64U << 20U;
 constexpr std::chrono::milliseconds kListTimeout{5'000};
-constexpr std::string_view kDmsgScheme = "dmsg://";
-constexpr std::uint16_t kDmsgPort = 80;
 
 constexpr std::string_view kIndexKey = "transport-discovery:tp:_index";
 constexpr std::string_view kRecordPrefix = "transport-discovery:tp:";
@@ -21,8 +20,6 @@ constexpr std::string_view kChangesKey = "transport-discovery:changes";
 constexpr std::string_view kChangePrefix = "transport-discovery:change:";
 /// How long the number alone is believed: records also expire, and others write without numbers.
 constexpr std::chrono::seconds kReadAgain{5};
-/// Records asked for at a time.
-constexpr std::size_t kRecordsPerRead = 1000;
 
 class ViewSource final : public GraphSource {
  public:
@@ -101,26 +98,18 @@ class StoreSource final : public GraphSource {
 
  private:
     Task<bool> read_all() {
-        auto ids = co_await store_.members(std::string(kIndexKey));
-        if (!ids) {
-            graph_.failed(ids.error());
-            co_return false;
-        }
         std::vector<std::string> records;
-        records.reserve(ids->size());
-        for (std::size_t begin = 0; begin < ids->size(); begin += kRecordsPerRead) {
-            std::vector<std::string> keys;
-            const std::size_t end = std::min(begin + kRecordsPerRead, ids->size());
-            keys.reserve(end - begin);
-            for (std::size_t i = begin; i < end; ++i)
-                keys.push_back(std::string(kRecordPrefix) + (*ids)[i]);
-            auto read = co_await store_.get_many(std::move(keys));
-            if (!read) {
-                graph_.failed(read.error());
-                co_return false;
-            }
-            for (auto& record : *read)
-                if (record) records.push_back(std::move(*record));
+        const auto key_of = [](std::string_view id) {
+            return fmt::format("{}{}", kRecordPrefix, id);
+        };
+        const auto keep = [&records](const std::string&, std::optional<std::string> record) {
+            if (record) records.push_back(std::move(*record));
+        };
+        const auto read =
+            co_await store::read_members(store_, std::string(kIndexKey), key_of, keep);
+        if (!read) {
+            graph_.failed(read.error());
+            co_return false;
         }
         co_return co_await take(std::move(records));
     }
@@ -239,20 +228,6 @@ std::unique_ptr<GraphSource> make_store_source(
     const net::Context& context, LiveGraph& graph, store::Store& store, std::string place
 ) {
     return std::make_unique<StoreSource>(context, graph, store, std::move(place));
-}
-
-Result<http::Url> parse_source_url(std::string_view text) {
-    if (!text.starts_with(kDmsgScheme)) return http::Url::parse(text);
-    std::string_view address = text.substr(kDmsgScheme.size());
-    if (address.ends_with('/')) address.remove_suffix(1);
-    const auto parsed = dmsg::Address::parse(address);
-    if (!parsed || parsed->pk.is_null())
-        return fail(errc::malformed, quote_peer_text(text) + " is not of the form dmsg://KEY:PORT");
-    http::Url url;
-    const std::uint16_t port = parsed->port == 0 ? kDmsgPort : parsed->port;
-    url.address = net::Address::tcp(parsed->pk.to_text(), port);
-    url.target = "/";
-    return url;
 }
 
 std::unique_ptr<GraphSource> make_url_source(

@@ -47,9 +47,6 @@ std::unique_ptr<GraphSource> make_store_source(
     const net::Context& context, LiveGraph& graph, store::Store& store, std::string place
 );
 
-/// The address of "http://host[:port][/prefix]" or "dmsg://KEY[:port]".
-Result<http::Url> parse_source_url(std::string_view text);
-
 /// Asks GET /all-transports, with If-None-Match. The context's network dials keys where the URL
 /// names one.
 std::unique_ptr<GraphSource> make_url_source(

@@ -4,6 +4,7 @@
 
 #include "base/test.hpp"
 #include "http/server.hpp"
+#include "services/common/upstream_url.hpp"
 #include "services/route_finder/test_finder.hpp"
 #include "store/memory.hpp"
 
@@ -71,7 +72,9 @@ class Lister {
 };
 
 std::unique_ptr<GraphSource> url_source(TestFinder& finder, const std::string& url) {
-    return make_url_source(finder.loop.context, finder.graph, url, parse_source_url(url).value());
+    return make_url_source(
+        finder.loop.context, finder.graph, url, services::parse_upstream_url(url).value()
+    );
 }
 
 std::uint64_t refreshes(TestFinder& finder, std::string outcome) {
@@ -175,22 +178,6 @@ TEST_CASE("route-finder sources: what a URL fails with is told, and the last lis
     const auto nobody = url_source(finder, "http://127.0.0.1:1");
     finder.loop.run(nobody->refresh());
     CHECK(refreshes(finder, "failed") == 3);
-}
-
-TEST_CASE("route-finder sources: URLs of both kinds") {
-    const std::string key = visor(1).to_text();
-    CHECK(parse_source_url("http://host:9091/")->address.port == 9091);
-    for (const std::string& url : {"dmsg://" + key + ":80", "dmsg://" + key, "dmsg://" + key + "/"})
-        CHECK(parse_source_url(url)->address == net::Address::tcp(key, 80));
-    for (const std::string& url :
-         {std::string("ftp://host"),
-          std::string("dmsg://"),
-          "dmsg://" + std::string(66, '0'),
-          std::string("host:80"),
-          std::string()}) {
-        INFO(url);
-        CHECK_FALSE(parse_source_url(url));
-    }
 }
 
 TEST_CASE("route-finder sources: the records of a store") {

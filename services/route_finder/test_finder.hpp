@@ -3,6 +3,7 @@
 #include "net/test_loop.hpp"
 #include "services/common/http_surface.hpp"
 #include "services/common/test_host.hpp"
+#include "services/common/test_request.hpp"
 #include "services/route_finder/live_graph.hpp"
 #include "services/route_finder/routes.hpp"
 #include "services/route_finder/test_graphs.hpp"
@@ -32,22 +33,10 @@ class TestFinder {
         graph.replace(std::move(made));
     }
 
-    static http::Request request(http::Method method, std::string target, std::string body = {}) {
-        http::Request made;
-        made.method = method;
-        made.method_text = http::method_name(method);
-        made.path = target;
-        made.target = std::move(target);
-        made.body = std::move(body);
-        made.remote = net::Address::tcp("127.0.0.1", 40000);
-        return made;
-    }
-
-    Task<http::Response> handle(http::Request request) {
-        co_return co_await surface.router().handle(request);
-    }
     http::Response send(http::Method method, std::string target, std::string body = {}) {
-        return loop.run(handle(request(method, std::move(target), std::move(body))));
+        return loop.run(services::answer_of(
+            surface.router(), services::local_request(method, std::move(target), std::move(body))
+        ));
     }
     http::Response ask(std::string body) {
         return send(http::Method::post, "/routes", std::move(body));

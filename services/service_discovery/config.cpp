@@ -1,5 +1,9 @@
 #include "services/service_discovery/config.hpp"
 
+#include "cxo/known_feeds.hpp"
+
+#include <utility>
+
 namespace skywire::service_discovery {
 
 using framework::Block;
@@ -37,37 +41,39 @@ Field default_geo_field() {
 }  // namespace
 
 framework::FieldTable config_fields() {
-    return framework::joined(
+    framework::FieldTable own = framework::joined(
         services::common_fields({.addr_json = R"(":9098")", .entry_timeout_json = R"("5m")"}),
         {
-            {.name = "whitelist_keys",
-             .kind = FieldKind::list,
-             .description = "Keys whose holders may deregister entries (header NM-PK).",
-             .element = FieldKind::public_key},
+            services::whitelist_field("Keys whose holders may deregister entries (header NM-PK)."),
             {.name = "geoip",
              .kind = FieldKind::url,
              .description = "Geo service that is asked, as URL/?ip=IP, for the place of entries "
                             "that have none; empty is off."},
             default_geo_field(),
-            {.name = "held_timeout",
-             .kind = FieldKind::duration,
-             .description = "How long an entry that its visor does not renew lives after the "
-                            "visor's last sign of life; 0 is for ever.",
-             .default_json = R"("24h")",
-             .min = 0},
+            services::held_timeout_field(
+                "How long an entry that its visor does not renew lives after the "
+                "visor's last sign of life; 0 is for ever."
+            ),
             services::dmsg_client_field(),
-            {.name = "enable_cxo",
-             .kind = FieldKind::boolean,
-             .description = "Publish the entries as a feed.",
-             .legacy = "asks for the CXO feed, which is not published"},
+            services::feed_in_port_field(
+                "68",
+                "dmsg port where visors publish their services instead of posting them; 0 is "
+                "nowhere."
+            ),
+            services::feed_layout_field(
+                "Leaves of the feed: newest (a list for each type), old (one for each entry, for "
+                "readers from before mid-2026) or both.",
+                /*both=*/true
+            ),
         }
     );
+    return framework::joined(std::move(own), services::feed_fields("53"));
 }
 
 void check_config(const Block& block, framework::Problems& problems) {
     services::check_common(block, problems);
-    services::check_store(block, problems);
     services::check_dmsg(block, problems);
+    services::check_feed_ports(block, {"cxo_port", "cxo_in_port"}, problems);
     if (!block.has("geoip")) return;
     if (!http::Url::parse(block.text("geoip"))) {
         problems.push_back(block.warning(
@@ -82,8 +88,7 @@ Config read_config(const Block& block) {
     if (config.common.entry_timeout == Duration(0)) config.common.entry_timeout = kEntryTimeout;
     config.store = services::store_config(block);
     config.dmsg = services::dmsg_config(block, config.common);
-    for (const auto& key : block.public_keys("whitelist_keys"))
-        if (!key.is_null()) config.whitelist.push_back(key.to_text());
+    config.whitelist = services::whitelist_of(block);
     config.geo.url = block.text("geoip");
     if (block.has("default_geo")) {
         const Block place = block.object("default_geo");
@@ -92,6 +97,8 @@ Config read_config(const Block& block) {
         };
     }
     config.held_timeout = block.duration("held_timeout");
+    config.feed = services::feed_config(block, cxo::kServicesFeed);
+    config.feed_in_port = services::feed_in_port(block);
     return config;
 }
 

@@ -4,6 +4,7 @@
 #include "framework/schema.hpp"
 #include "services/common/common_fields.hpp"
 #include "services/common/dmsg_presence.hpp"
+#include "services/common/feed_config.hpp"
 #include "services/common/service_store.hpp"
 #include "services/service_discovery/geo.hpp"
 
@@ -22,6 +23,10 @@ struct Config {
     /// Who may deregister entries, as the texts that NM-PK is compared with.
     std::vector<std::string> whitelist;
     Locator::Options geo;
+    /// Nothing: not published.
+    std::optional<services::FeedConfig> feed;
+    /// Where visors publish their services; 0: nowhere.
+    std::uint16_t feed_in_port = 0;
     /// Zero: never.
     Duration held_timeout{0};
 };

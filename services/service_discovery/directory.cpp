@@ -1,6 +1,7 @@
 #include "services/service_discovery/directory.hpp"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include <fmt/format.h>
@@ -17,7 +18,15 @@ constexpr std::chrono::seconds kReloadEvery{30};
 constexpr std::size_t kReadChunk = 256;
 constexpr std::size_t kWriteChunk = 200;
 /// Tries of a write that others are always faster than.
-constexpr int kTriesMax = 16;
+constexpr int kTriesMax = 64;
+/// Places written, after which other services on the same Redis are let by: whoever wrote last need
+/// not read first, and would be faster for as long as it has something to write.
+constexpr std::size_t kInARowMax = 8;
+/// Reads for which they are let by; one try of theirs costs two and a write. A read costs little
+/// beside a write, which Redis has on disk before it answers.
+constexpr std::size_t kReadsToLetBy = 6;
+/// Who has written many places in one has others take over as many, and lets them by for longer.
+constexpr std::size_t kRoundsMax = 8;
 
 constexpr std::string_view kTypes = "service_types";
 
@@ -118,6 +127,7 @@ Task<Result<>> Directory::take_over(std::optional<std::string> log_text) {
     if (known && !reload) co_return Result<>();
     auto changed = seen.since(log_);
     Result<> loaded;
+    if (!known) in_a_row_ = 0;
     if (changed && !reload) {
         taken_over_.add(changed->size());
         loaded = co_await load_places(std::move(*changed));
@@ -218,7 +228,8 @@ SteadyTime Directory::end_of(const StoredEntry& stored) const {
     // Written by a service that does not say: Redis ends it, the next reading of everything tells.
     if (stored.expires_ms == 0 && shared_) return SteadyTime::max();
     const std::int64_t left_ms = stored.expires_ms - unix_ms(context_.clock.wall());
-    if (left_ms <= 0) return now;
+    // Redis still has it: the writer's clock differs from ours.
+    if (left_ms <= 0) return shared_ ? SteadyTime::max() : now;
     const auto timeout = std::chrono::duration_cast<milliseconds>(options_.entry_timeout);
     // A calendar set back does not lengthen a life.
     if (left_ms >= timeout.count()) return now + options_.entry_timeout;
@@ -230,26 +241,43 @@ void Directory::purge() {
         ended_.insert(std::move(place));
 }
 
-Directory::Plan Directory::registration(const StoredEntry& stored) const {
-    const Place place{stored.entry.type, stored.entry.key};
+std::vector<Place> Directory::Plan::touched() const {
+    std::vector<Place> places;
+    places.reserve(put.size() + removed.size());
+    for (const StoredEntry& stored : put)
+        places.push_back({stored.entry.type, stored.entry.key});
+    places.insert(places.end(), removed.begin(), removed.end());
+    return places;
+}
+
+void Directory::Plan::add(Plan more) {
+    std::ranges::move(more.changes, std::back_inserter(changes));
+    std::ranges::move(more.put, std::back_inserter(put));
+    std::ranges::move(more.removed, std::back_inserter(removed));
+}
+
+Directory::Plan Directory::registration(const Entry& entry, bool held) const {
+    StoredEntry stored{entry, held, 0};
+    // Rounded up: not before its time.
+    if (!held) stored.expires_ms = unix_ms(context_.clock.wall() + options_.entry_timeout) + 1;
+    const Place place{entry.type, entry.key};
     const std::string key = place.key.to_text();
     Duration ttl = options_.entry_timeout;
-    if (stored.held) ttl = shared_ ? options_.held_timeout : Duration(0);
+    if (held) ttl = shared_ ? options_.held_timeout : Duration(0);
     Plan plan;
     plan.changes.reserve(4);
     plan.changes.emplace_back(store::SetValue{key_of(place), to_stored(stored), ttl});
     plan.changes.emplace_back(store::AddToSet{set_of(place.type), key});
     plan.changes.emplace_back(store::AddToSet{std::string(kTypes), place.type});
     plan.changes.emplace_back(store::AddToSet{types_of(place.key), place.type});
-    plan.touched.push_back(place);
-    plan.put = stored;
+    plan.put.push_back(std::move(stored));
     return plan;
 }
 
 Directory::Plan Directory::removal(const std::vector<Place>& places) const {
     Plan plan;
     plan.changes.reserve(3 * places.size());
-    plan.touched = places;
+    plan.removed = places;
     std::map<std::string_view, std::size_t> leaving;
     for (const Place& place : places) {
         plan.changes.emplace_back(store::Erase{key_of(place)});
@@ -266,11 +294,9 @@ Directory::Plan Directory::removal(const std::vector<Place>& places) const {
 }
 
 void Directory::apply(const Plan& plan) {
-    if (plan.put) {
-        put_in_table(*plan.put);
-        return;
-    }
-    for (const Place& place : plan.touched)
+    for (const StoredEntry& stored : plan.put)
+        put_in_table(stored);
+    for (const Place& place : plan.removed)
         remove_from_table(place);
 }
 
@@ -289,7 +315,20 @@ Task<Result<>> Directory::commit_own(Plan plan) {
     co_return Result<>();
 }
 
+Task<Result<>> Directory::let_others_by() {
+    const std::size_t rounds = std::min(in_a_row_ / kInARowMax, kRoundsMax);
+    if (rounds == 0) co_return Result<>();
+    in_a_row_ = 0;
+    for (std::size_t i = 0; i < rounds * kReadsToLetBy; ++i) {
+        const auto read = co_await store_.get(std::string(SharedLog::kKey));
+        if (!read) co_return failed(read.error());
+    }
+    co_return Result<>();
+}
+
 Task<Result<>> Directory::commit_shared(MakePlan make) {
+    const auto let = co_await let_others_by();
+    if (!let) co_return let.error();
     for (int tries = 0; tries < kTriesMax; ++tries) {
         if (stale_ || tries > 0) {
             const auto synced = co_await sync_in_turn();
@@ -297,7 +336,8 @@ Task<Result<>> Directory::commit_shared(MakePlan make) {
         }
         Plan plan = make();
         if (plan.changes.empty()) co_return Result<>();
-        SharedLog next = log_.after(plan.touched, context_.random);
+        const std::vector<Place> touched = plan.touched();
+        SharedLog next = log_.after(touched, context_.random);
         store::Batch batch;
         batch.expected.push_back({std::string(SharedLog::kKey), log_.text()});
         batch.changes = std::move(plan.changes);
@@ -312,10 +352,11 @@ Task<Result<>> Directory::commit_shared(MakePlan make) {
         }
         if (!*applied) continue;
         log_ = std::move(next);
+        in_a_row_ += touched.size();
         apply(plan);
         co_return Result<>();
     }
-    co_return fail(errc::limit_reached, "other writers were always faster");
+    co_return fail(errc::unavailable, "other writers were always faster");
 }
 
 Task<Result<>> Directory::put(Entry entry, bool held) {
@@ -325,14 +366,74 @@ Task<Result<>> Directory::put(Entry entry, bool held) {
     const bool first = table_.find(entry.type, entry.key) == nullptr;
     if (first && table_.types_of(entry.key) >= options_.types_per_key_max)
         co_return fail(errc::limit_reached, "a key has services of so many types already");
-    const auto make = [this, &entry, held] {
-        StoredEntry stored{entry, held, 0};
-        const WallTime ends = context_.clock.wall() + options_.entry_timeout;
-        // Rounded up: not before its time.
-        if (!held) stored.expires_ms = unix_ms(ends) + 1;
-        return registration(stored);
-    };
+    const auto make = [this, &entry, held] { return registration(entry, held); };
     co_return co_await commit(make);
+}
+
+Directory::Plan Directory::exchange_plan(const Exchange& wanted, Types& left_out) const {
+    Plan plan;
+    std::size_t types = table_.types_of(wanted.key);
+    for (const Entry& entry : wanted.put) {
+        const bool first = table_.find(entry.type, wanted.key) == nullptr;
+        if (first && types >= options_.types_per_key_max) {
+            left_out.insert(entry.type);
+            continue;
+        }
+        if (first) ++types;
+        plan.add(registration(entry, /*held=*/false));
+    }
+    std::vector<Place> places;
+    places.reserve(wanted.erase.size());
+    for (const std::string& type : wanted.erase) {
+        // In Redis there may be one that this table does not know of yet.
+        if (shared_ || table_.find(type, wanted.key) != nullptr)
+            places.push_back({type, wanted.key});
+    }
+    plan.add(removal(places));
+    return plan;
+}
+
+Task<Result<Directory::Types>> Directory::exchange(Exchange wanted) {
+    const auto turn = co_await turns_.take();
+    if (!turn) co_return turn.error();
+    purge();
+    for (Entry& entry : wanted.put)
+        entry.info.reset();
+    Types left_out;
+    const auto exchanged = co_await commit([this, &wanted, &left_out] {
+        left_out.clear();
+        return exchange_plan(wanted, left_out);
+    });
+    if (exchanged) co_return left_out;
+    const bool full = exchanged.error() == make_error_code(errc::limit_reached);
+    // A Redis that is full takes no part of it, either.
+    if (!full || shared_) co_return exchanged.error();
+    co_return co_await exchange_by_parts(std::move(wanted));
+}
+
+/// What there is goes on, and of the new ones there are those that have room.
+Task<Result<Directory::Types>> Directory::exchange_by_parts(Exchange wanted) {
+    std::vector<Entry> fresh;
+    Exchange known{wanted.key, {}, std::move(wanted.erase)};
+    for (Entry& entry : wanted.put) {
+        const bool there = table_.find(entry.type, entry.key) != nullptr;
+        (there ? known.put : fresh).push_back(std::move(entry));
+    }
+    Types left_out;
+    const auto kept =
+        co_await commit([this, &known, &left_out] { return exchange_plan(known, left_out); });
+    if (!kept) co_return kept.error();
+    for (Entry& entry : fresh) {
+        const std::string type = entry.type;
+        Exchange one{wanted.key, {}, {}};
+        one.put.push_back(std::move(entry));
+        const auto put =
+            co_await commit([this, &one, &left_out] { return exchange_plan(one, left_out); });
+        if (put) continue;
+        if (put.error() != make_error_code(errc::limit_reached)) co_return put.error();
+        left_out.insert(type);
+    }
+    co_return left_out;
 }
 
 Task<Result<>> Directory::erase(std::string type, std::vector<PublicKey> keys) {
@@ -361,6 +462,16 @@ Task<Result<std::shared_ptr<Listing>>> Directory::list(std::string type) {
     const auto synced = co_await sync();
     if (!synced) co_return synced.error();
     co_return table_.listing(type);
+}
+
+Task<Result<std::set<Place>>> Directory::changed() {
+    const auto synced = co_await sync();
+    if (!synced) co_return synced.error();
+    co_return table_.take_changed();
+}
+
+std::shared_ptr<const std::string> Directory::body(std::string_view type) {
+    return table_.of_type(type) == nullptr ? nullptr : table_.listing(type)->body;
 }
 
 Task<Result<std::string>> Directory::find(Filter filter) {

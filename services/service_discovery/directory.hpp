@@ -5,13 +5,14 @@
 #include "crypto/keys.hpp"
 #include "net/context.hpp"
 #include "services/common/service_store.hpp"
+#include "services/common/turns.hpp"
 #include "services/service_discovery/entry.hpp"
 #include "services/service_discovery/shared_log.hpp"
 #include "services/service_discovery/table.hpp"
-#include "services/service_discovery/turns.hpp"
 
 #include <cstddef>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
@@ -71,6 +72,21 @@ class Directory {
     /// Registers, or replaces what its key has of this type.
     Task<Result<>> put(Entry entry, bool held);
 
+    /// What a key has to say in one.
+    struct Exchange {
+        crypto::PublicKey key;
+        /// Of that key, refreshing, each of another type.
+        std::vector<Entry> put;
+        /// Types that it has no entry of any more; none of those above.
+        std::vector<std::string> erase;
+    };
+    using Types = std::set<std::string, std::less<>>;
+
+    /// Registers and removes in one turn, and in one batch of the store: all of it, or nothing
+    /// where it fails. The types for which there is no room, of that key or in the store, are left
+    /// out, and answered. errc::limit_reached: nothing has happened, a Redis is full.
+    Task<Result<Types>> exchange(Exchange wanted);
+
     /// Removes what these keys have of a type; what is not there is no error.
     Task<Result<>> erase(std::string type, std::vector<crypto::PublicKey> keys);
 
@@ -93,13 +109,24 @@ class Directory {
 
     const Table& table() const noexcept { return table_; }
 
+    // For the feed.
+    /// Told when a list has changed; once until `changed`.
+    void on_change(std::function<void()> callback) { table_.on_change(std::move(callback)); }
+    /// Where lists read differently since the last call, ended entries and other services' writes
+    /// included; `table` and `body` have what stands there now.
+    Task<Result<std::set<Place>>> changed();
+    /// The list of a type as the body of an answer; null where it has no entries.
+    std::shared_ptr<const std::string> body(std::string_view type);
+
  private:
     /// What one write does; made anew for each try.
     struct Plan {
         std::vector<store::Change> changes;
-        /// The places that change: to `put`, else to nothing.
-        std::vector<Place> touched;
-        std::optional<StoredEntry> put;
+        std::vector<StoredEntry> put;
+        std::vector<Place> removed;
+
+        std::vector<Place> touched() const;
+        void add(Plan more);
     };
     using MakePlan = std::function<Plan()>;
 
@@ -113,10 +140,13 @@ class Directory {
     Task<Result<>> commit(MakePlan make);
     Task<Result<>> commit_own(Plan plan);
     Task<Result<>> commit_shared(MakePlan make);
+    Task<Result<>> let_others_by();
     Task<Result<std::vector<Place>>> still_absent(std::vector<Place> places);
     Error failed(Error error);
 
-    Plan registration(const StoredEntry& stored) const;
+    Task<Result<Types>> exchange_by_parts(Exchange wanted);
+    Plan exchange_plan(const Exchange& wanted, Types& left_out) const;
+    Plan registration(const Entry& entry, bool held) const;
     Plan removal(const std::vector<Place>& places) const;
     void apply(const Plan& plan);
     bool take_text(const Place& place, const std::optional<std::string>& text);
@@ -135,10 +165,12 @@ class Directory {
     SharedLog log_;
     /// The table may lack something: everything is read anew.
     bool stale_ = true;
+    /// Places written since another service's was seen, or others were let by.
+    std::size_t in_a_row_ = 0;
     SteadyTime reload_at_;
     /// Ended entries whose keys still stand in the store's sets.
     std::set<Place> ended_;
-    Turns turns_;
+    services::Turns turns_;
     Counter& taken_over_;
     Counter& reloads_;
 };

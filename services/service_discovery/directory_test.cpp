@@ -19,6 +19,24 @@ Entry entry_of(
     return entry;
 }
 
+Directory::Exchange exchange_of(
+    const std::string& name, const std::vector<std::string>& types, std::vector<std::string> gone
+) {
+    Directory::Exchange exchange{keys_of(name).public_key, {}, std::move(gone)};
+    exchange.put.reserve(types.size());
+    for (const std::string& type : types)
+        exchange.put.push_back(entry_of(name, type));
+    return exchange;
+}
+
+std::vector<std::string> types_of(const std::string& prefix, int count) {
+    std::vector<std::string> types;
+    types.reserve(static_cast<std::size_t>(count));
+    for (int i = 0; i < count; ++i)
+        types.push_back(prefix + std::to_string(i));
+    return types;
+}
+
 /// A directory on a store.
 struct Rig {
     Rig(TestWorld& world_in, services::StoreConfig config, Directory::Options options = {})
@@ -35,6 +53,14 @@ struct Rig {
 
     Result<> put(Entry entry, bool is_held) {
         return world.loop.run(directory.put(std::move(entry), is_held));
+    }
+    /// As a visor's feed: entries of these types, and none of those.
+    Result<Directory::Types> exchange(
+        const std::string& name,
+        const std::vector<std::string>& types,
+        std::vector<std::string> gone = {}
+    ) {
+        return world.loop.run(directory.exchange(exchange_of(name, types, std::move(gone))));
     }
     Result<> erase(const std::string& type, const std::string& name) {
         std::vector<crypto::PublicKey> keys(1, keys_of(name).public_key);
@@ -109,6 +135,99 @@ TEST_CASE("sd directory: a key has a bounded number of types") {
     REQUIRE(rig.erase("two", "a"));
     CHECK(rig.held[keys_of("a").public_key] == 2);
     CHECK(rig.put(entry_of("a", "four"), true));
+}
+
+TEST_CASE("sd directory: an exchange leaves out what is too much of one key") {
+    TestWorld world;
+    Rig rig(world, TestStore::memory(), few_types());
+    CHECK(rig.exchange("a", {"one", "two"}).value().empty());
+    // What goes makes room for the next one, not for this.
+    CHECK(
+        rig.exchange("a", {"four", "three", "two"}, {"one"}).value() == Directory::Types{"three"}
+    );
+    CHECK_FALSE(rig.lists("a", "one"));
+    CHECK(rig.lists("a", "two"));
+    CHECK(rig.lists("a", "four"));
+    CHECK(rig.exchange("a", {"four", "three", "two"}).value().empty());
+    CHECK(rig.exchange("a", {}, {"two", "three", "four", "never"}).value().empty());
+    CHECK(rig.directory.table().size() == 0);
+    CHECK(world.loop.run(rig.store.raw().members("service_types")).value().empty());
+}
+
+TEST_CASE("sd directory: in a store that is full what there is goes on, and what has room comes") {
+    for (services::StoreConfig config : {TestStore::memory(), TestStore::snapshot()}) {
+        TestWorld world;
+        // A place of its own, and one in each of three sets; of a type that others have, two.
+        config.limits.entries_max = 10;
+        Rig rig(world, config);
+        REQUIRE(rig.put(entry_of("b", "known"), true));
+        REQUIRE(rig.exchange("a", {"old"}).value().empty());
+        world.clock.advance(4min);
+        CHECK(
+            rig.exchange("a", {"known", "new", "old"}).value() == Directory::Types{"known", "new"}
+        );
+        world.clock.advance(4min);
+        CHECK(rig.lists("a", "old"));
+        // What goes makes room for the first that fits.
+        CHECK(rig.exchange("a", {"known", "new"}, {"old"}).value() == Directory::Types{"new"});
+        CHECK(rig.lists("a", "known"));
+        CHECK_FALSE(rig.lists("a", "old"));
+        CHECK_FALSE(rig.lists("a", "new"));
+        CHECK(rig.exchange("a", {"known"}).value().empty());
+        CHECK(rig.store->check().status == framework::Check::Status::pass);
+    }
+}
+
+TEST_CASE("sd directory: an exchange that fails has changed nothing here") {
+    TestWorld world;
+    Rig rig(world, TestStore::memory());
+    REQUIRE(rig.exchange("a", {"one", "two"}).value().empty());
+    const std::string before = rig.list("one");
+    world.faults.set("store", "memory");
+    CHECK_FALSE(rig.exchange("a", {"three"}, {"one"}));
+    world.faults.clear("store", "memory");
+    CHECK(rig.list("one") == before);
+    CHECK(rig.list("three") == "null\n");
+}
+
+TEST_CASE("sd directory: an exchange is one write, and others see all of it or nothing") {
+    if (!store::RedisServer::installed()) return;
+    store::RedisServer server;
+    TestWorld world;
+    Rig first(world, TestStore::redis(server));
+    Rig second(world, TestStore::redis(server));
+    const Counter& sent = world.loop.metrics.counter("store_redis_commands_total", "");
+    const Counter& reloads = world.loop.metrics.counter("service_discovery_reloads_total", "");
+    REQUIRE(first.exchange("a", types_of("old", 64)).value().empty());
+    CHECK(second.lists("a", "old7"));
+    const std::uint64_t sent_before = sent.value();
+    const std::uint64_t reloads_before = reloads.value();
+    // Whoever comes meanwhile waits for all of it.
+    int ended = 0;
+    bool whole = false;
+    const auto exchange = [&]() -> Task<> {
+        const auto exchanged =
+            co_await first.directory.exchange(exchange_of("b", types_of("new", 64), {}));
+        CHECK(exchanged);
+        ++ended;
+    };
+    const auto put = [&]() -> Task<> {
+        const auto stored = co_await first.directory.put(entry_of("c", "vpn"), true);
+        CHECK(stored);
+        whole = first.directory.table().types_of(keys_of("b").public_key) == 64;
+        ++ended;
+    };
+    asio::co_spawn(world.loop.ioc, exchange(), [](std::exception_ptr) {});
+    asio::co_spawn(world.loop.ioc, put(), [](std::exception_ptr) {});
+    world.loop.run_until([&] { return ended == 2; });
+    CHECK(whole);
+    // Two writes; before each others are let by.
+    CHECK(sent.value() - sent_before <= 2 + 2 * 48);
+    REQUIRE(first.exchange("a", types_of("newer", 1), types_of("old", 64)).value().size() == 1);
+    CHECK(second.list("old7") == "null\n");
+    CHECK(second.lists("b", "new63"));
+    CHECK(second.list("vpn") == first.list("vpn"));
+    CHECK(reloads.value() == reloads_before);
 }
 
 TEST_CASE("sd directory: no type reaches the store's keys of another one") {
@@ -227,6 +346,66 @@ TEST_CASE("sd directory: writers at the same time lose nothing") {
     CHECK(second.list("vpn") == first.list("vpn"));
 }
 
+TEST_CASE("sd directory: who writes all the time lets the other by") {
+    if (!store::RedisServer::installed()) return;
+    store::RedisServer server;
+    TestWorld world;
+    Rig busy(world, TestStore::redis(server));
+    Rig other(world, TestStore::redis(server));
+    int ended = 0;
+    const auto write = [&](Rig& rig, int first, int count) -> Task<> {
+        for (int i = first; i < first + count; ++i) {
+            Entry entry = entry_of(std::to_string(i), "vpn");
+            const auto written = co_await rig.directory.put(std::move(entry), true);
+            CHECK(written);
+        }
+        ++ended;
+    };
+    for (int i = 0; i < 10; ++i)
+        asio::co_spawn(world.loop.ioc, write(busy, 100 * i, 40), [](std::exception_ptr) {});
+    asio::co_spawn(world.loop.ioc, write(other, 5000, 40), [](std::exception_ptr) {});
+    world.loop.run_until([&] { return ended == 11; });
+    CHECK(parse_json(other.list("vpn"))->as_array().size() == 440);
+}
+
+TEST_CASE("sd directory: who writes much at once lets the other by as well") {
+    if (!store::RedisServer::installed()) return;
+    store::RedisServer server;
+    TestWorld world;
+    Rig busy(world, TestStore::redis(server));
+    Rig other(world, TestStore::redis(server));
+    bool done = false;
+    int ended = 0;
+    const auto exchange = [&](std::string name) -> Task<> {
+        bool even = false;
+        while (!done) {
+            even = !even;
+            const auto exchanged = co_await busy.directory.exchange(exchange_of(
+                name, types_of(even ? "even" : "odd", 32), types_of(even ? "odd" : "even", 32)
+            ));
+            CHECK(exchanged);
+        }
+        ++ended;
+    };
+    const auto write = [&]() -> Task<> {
+        for (int i = 0; i < 40; ++i) {
+            const auto written =
+                co_await other.directory.put(entry_of(std::to_string(i), "vpn"), true);
+            CHECK(written);
+        }
+        done = true;
+        ++ended;
+    };
+    for (int i = 0; i < 10; ++i) {
+        asio::co_spawn(
+            world.loop.ioc, exchange("busy" + std::to_string(i)), [](std::exception_ptr) {}
+        );
+    }
+    asio::co_spawn(world.loop.ioc, write(), [](std::exception_ptr) {});
+    world.loop.run_until([&] { return ended == 11; });
+    CHECK(parse_json(busy.list("vpn"))->as_array().size() == 40);
+}
+
 TEST_CASE("sd directory: a Redis that was emptied, or written by others, is read again") {
     if (!store::RedisServer::installed()) return;
     store::RedisServer server;
@@ -250,6 +429,26 @@ TEST_CASE("sd directory: a Redis that was emptied, or written by others, is read
     CHECK(rig.lists("b", "vpn"));
 }
 
+TEST_CASE("sd directory: a clock that is wrong ends nothing that Redis keeps") {
+    if (!store::RedisServer::installed()) return;
+    store::RedisServer server;
+    TestWorld world;
+    Rig writer(world, TestStore::redis(server));
+    REQUIRE(writer.put(entry_of("a", "vpn"), false));
+    for (const Duration step : {Duration(1h), Duration(-2h)}) {
+        world.clock.step_wall(step);
+        Rig reader(world, TestStore::redis(server));
+        CHECK(reader.lists("a", "vpn"));
+        // All of it is read again.
+        world.clock.advance(31s);
+        CHECK(writer.lists("a", "vpn"));
+        CHECK(reader.lists("a", "vpn"));
+    }
+    CHECK(server.command("FLUSHALL") == "+OK\r\n");
+    world.clock.advance(31s);
+    CHECK_FALSE(writer.lists("a", "vpn"));
+}
+
 TEST_CASE("sd directory: while Redis is away nothing is answered, and nothing is lost") {
     if (!store::RedisServer::installed()) return;
     store::RedisServer::Options kept;
@@ -264,9 +463,10 @@ TEST_CASE("sd directory: while Redis is away nothing is answered, and nothing is
     CHECK_FALSE(world.loop.run(rig.directory.list("vpn")));
     CHECK(rig.store->check().status == framework::Check::Status::fail);
     server.start();
-    // The connection is made again after a pause.
-    for (int i = 0; i < 100 && !world.loop.run(rig.directory.list("vpn")); ++i)
-        world.pass(1s);
+    // The connection is made again after a pause; that takes as long as it takes.
+    const Counter& reconnects = world.loop.metrics.counter("store_redis_reconnects_total", "");
+    world.clock.advance(10s);
+    world.loop.run_until([&] { return reconnects.value() > 0; });
     CHECK(rig.list("vpn") == before);
     CHECK(rig.held[keys_of("a").public_key] == 1);
     REQUIRE(rig.put(entry_of("b", "vpn"), true));

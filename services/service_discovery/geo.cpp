@@ -1,5 +1,6 @@
 #include "services/service_discovery/geo.hpp"
 
+#include "base/counted.hpp"
 #include "dmsg/detail/json_reader.hpp"
 #include "http/real_ip.hpp"
 
@@ -20,17 +21,6 @@ constexpr std::size_t kAnswerMax = 64 * 1024;
 double two_decimals(double degrees) {
     return std::round(degrees * 100) / 100;
 }
-
-class UnderWay {
- public:
-    explicit UnderWay(std::size_t& count) : count_(count) { ++count_; }
-    ~UnderWay() { --count_; }
-    UnderWay(const UnderWay&) = delete;
-    UnderWay& operator=(const UnderWay&) = delete;
-
- private:
-    std::size_t& count_;
-};
 
 Counter& outcome(const net::Context& context, std::string name) {
     return context.metrics.counter(
@@ -89,7 +79,7 @@ Task<std::optional<Geo>> Locator::ask(http::Url url, std::string ip) {
         busy_.add();
         co_return std::nullopt;
     }
-    const UnderWay counted(under_way_);
+    const Counted counted(under_way_);
     http::ClientRequest request;
     request.address = std::move(url.address);
     request.target = std::move(url.target);

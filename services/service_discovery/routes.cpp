@@ -4,8 +4,8 @@
 #include "http/gzip.hpp"
 #include "services/common/json_style.hpp"
 #include "services/service_discovery/cors.hpp"
+#include "services/service_discovery/registration.hpp"
 
-#include <algorithm>
 #include <array>
 #include <charconv>
 #include <initializer_list>
@@ -22,14 +22,8 @@ using http::Request;
 using http::Response;
 using services::JsonStyle;
 
-/// What is kept of one entry, so that a key cannot fill the store.
-constexpr std::size_t kEntryBytesMax = 16 * 1024;
-constexpr std::size_t kTypeBytesMax = 128;
-
 constexpr std::string_view kProxy = "proxy";
 constexpr std::string_view kSkysocks = "skysocks";
-constexpr std::string_view kVpn = "vpn";
-constexpr std::string_view kVisor = "visor";
 
 constexpr std::string_view kMissingType = "missing service type in request";
 constexpr std::string_view kOtherKey = "using public key other than your own is forbidden";
@@ -41,11 +35,6 @@ Response refused(unsigned status, std::string_view message) {
     return services::error_response(
         status, fmt::format("{}: {}", http::reason_phrase(status), message), JsonStyle::c
     );
-}
-
-Response store_refused(const Error& error) {
-    if (error.code() == errc::limit_reached) return refused(500, "too many services");
-    return refused(500, "the store does not answer");
 }
 
 Response raw_json(std::string body) {
@@ -89,19 +78,6 @@ std::optional<std::vector<std::string>> parse_strings(std::string_view body) {
     return texts;
 }
 
-bool too_large(const Entry& entry) {
-    if (entry.type.size() > kTypeBytesMax) return true;
-    return to_stored({entry, false, 0}).size() > kEntryBytesMax;
-}
-
-bool needs_version(std::string_view type) {
-    return type == kVpn || type == kSkysocks;
-}
-
-bool contains(const std::vector<std::string>& texts, std::string_view text) {
-    return std::find(texts.begin(), texts.end(), text) != texts.end();
-}
-
 std::map<std::string_view, Counter*> counters(
     const net::Context& context,
     std::string_view name,
@@ -121,17 +97,24 @@ void count(const std::map<std::string_view, Counter*>& counters, std::string_vie
 
 }  // namespace
 
+Response store_refused(const Error& error) {
+    if (error.code() == errc::limit_reached) return refused(500, "too many services");
+    return refused(500, "the store does not answer");
+}
+
 Routes::Routes(
     const net::Context& context,
     Directory& directory,
     services::RequestAuth& auth,
     Locator& locator,
+    OnRegistered on_registered,
     Options options
 )
     : context_(context),
       directory_(directory),
       auth_(auth),
       locator_(locator),
+      on_registered_(std::move(on_registered)),
       options_(options),
       registrations_(counters(
           context,
@@ -256,7 +239,9 @@ Task<Response> Routes::one(Request& request) {
     co_return raw_json(std::move(body));
 }
 
-Response Routes::refuse_registration(std::string_view outcome, unsigned status, std::string text) {
+Response Routes::refuse_registration(
+    std::string_view outcome, unsigned status, std::string_view text
+) {
     count(registrations_, outcome);
     return refused(status, text);
 }
@@ -268,26 +253,22 @@ Task<Response> Routes::register_entry(Request& request, PublicKey caller) {
     const std::string ip = services::caller_ip(request);
     const bool placed = entry->geo.has_value();
     if (!placed) entry->geo = co_await locator_.locate(ip);
-    if (!entry->geo && entry->type == kVisor)
-        co_return refuse_registration("no_place", 500, "failed to get visor data");
-    if (entry->key != caller)
-        co_return refuse_registration("other_key", 403, std::string(kOtherKey));
-    if (needs_version(entry->type) && entry->version.empty())
-        co_return refuse_registration("no_version", 403, "visor version is too old");
-    if (entry->type == kVisor && !contains(entry->local_ips, ip))
-        co_return refuse_registration("unreachable", 403, "visor is unreachable");
+    if (const auto refusal = judge_registration(*entry, caller, ip))
+        co_return refuse_registration(refusal->outcome, refusal->status, refusal->message);
 
     // Visors that say where they are, or what they run, write again and again.
     const bool held = !placed && !request.fields.get("SW-Visor-Version");
     std::string body;
     append_entry(body, *entry, Reader::poster);
     body += '\n';
+    std::string version = entry->version;
     const auto stored = co_await directory_.put(std::move(*entry), held);
     if (!stored) {
         count(registrations_, outcome_of(stored.error()));
         co_return store_refused(stored.error());
     }
     count(registrations_, held ? "held" : "refreshing");
+    co_await on_registered_(caller, std::move(version));
     co_return raw_json(std::move(body));
 }
 

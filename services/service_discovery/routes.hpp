@@ -6,10 +6,15 @@
 #include "services/service_discovery/directory.hpp"
 #include "services/service_discovery/geo.hpp"
 
+#include <functional>
 #include <map>
+#include <string>
 #include <string_view>
 
 namespace skywire::service_discovery {
+
+/// What a request gets while the store does not take or give what it is about.
+http::Response store_refused(const Error& error);
 
 /// The HTTP side of a Directory: spec/services-http.md sections 5.2 and 5.3. Used on one event
 /// loop.
@@ -18,6 +23,9 @@ namespace skywire::service_discovery {
 /// outcome, so that every refusal is counted by its reason.
 class Routes {
  public:
+    /// Told of each entry that was stored, before its answer.
+    using OnRegistered = std::function<Task<>(crypto::PublicKey, std::string version)>;
+
     struct Options {
         /// Bodies from this size on are compressed for who asks; 0 = never.
         std::size_t gzip_from_bytes = 1400;
@@ -29,14 +37,15 @@ class Routes {
         Directory& directory,
         services::RequestAuth& auth,
         Locator& locator,
+        OnRegistered on_registered,
         Options options
     );
     ~Routes();
     Routes(const Routes&) = delete;
     Routes& operator=(const Routes&) = delete;
 
-    /// Hangs all routes but /health and /security/nonces on a router, and CORS around everything.
-    /// The routes outlive it.
+    /// Hangs all routes but /health, /security/nonces and /uptimes on a router, and CORS around
+    /// everything. The routes outlive it.
     void add_to(http::Router& router);
 
  private:
@@ -49,13 +58,16 @@ class Routes {
     Task<http::Response> deregister(http::Request& request);
 
     Task<http::Response> whole_list(http::Request& request, std::string type);
-    http::Response refuse_registration(std::string_view outcome, unsigned status, std::string text);
+    http::Response refuse_registration(
+        std::string_view outcome, unsigned status, std::string_view text
+    );
     std::string_view outcome_of(const Error& error) const;
 
     net::Context context_;
     Directory& directory_;
     services::RequestAuth& auth_;
     Locator& locator_;
+    OnRegistered on_registered_;
     Options options_;
     Counters registrations_;
     Counters deletions_;

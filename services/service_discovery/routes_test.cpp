@@ -260,4 +260,63 @@ TEST_CASE("sd cors: a preflight is told what is allowed, and nothing else") {
     CHECK(ask(Method::options, {}).status == 405);
 }
 
+TEST_CASE("sd routes: who was there when follows from registrations") {
+    TestWorld world;
+    // A minute past midnight.
+    world.clock.step_wall(
+        services::Date(std::chrono::year(2026) / 11 / 20) + 1min - world.clock.wall()
+    );
+    TestService service(world, TestStore::memory());
+    const auto uptimes = [&](const std::string& query) {
+        world.pass(61s);
+        return parse_json(service.get("/uptimes" + query).body).value().as_array();
+    };
+    CHECK(service.get("/uptimes").body == "[]\n");
+    CHECK(service.post_refreshing(kVisor).status == 200);
+    CHECK(service.post_held(kOther).status == 200);
+    service.visors.living.insert(kOther.public_key);
+    const json::array both = uptimes("?v=v3");
+    REQUIRE(both.size() == 2);
+    for (const json::value& each : both) {
+        CHECK(each.at("on").as_bool());
+        CHECK(each.at("version").as_string() == "v1.3.29");
+        CHECK(each.at("daily").at("2026-11-20").as_string() == "0.35");
+        CHECK(each.at("timeline").at("2026-11-20").as_string().starts_with(". "));
+    }
+    // A held entry is not written again: its owner's answers to probes count.
+    world.pass(1h, 1min);
+    const std::string other = kOther.public_key.to_text();
+    const json::array later = uptimes("?v=v2&visors=" + other);
+    REQUIRE(later.size() == 1);
+    CHECK(later.at(0).at("pk").as_string() == other);
+    CHECK(later.at(0).at("on").as_bool());
+    CHECK(std::stod(test::text(later.at(0).at("daily"), "2026-11-20")) > 4);
+    const json::array first = uptimes("?visors=" + kVisor.public_key.to_text());
+    REQUIRE(first.size() == 1);
+    CHECK_FALSE(first.at(0).at("on").as_bool());
+}
+
+TEST_CASE("sd routes: questions about uptimes") {
+    TestWorld world;
+    TestService service(world, TestStore::memory());
+    const auto post = [&](std::string body) {
+        return service.send(Method::post, "/uptimes", std::move(body));
+    };
+    CHECK(service.post_held(kVisor).status == 200);
+    const std::string key = kVisor.public_key.to_text();
+    CHECK(post(R"({"pks":[")" + key + R"("]})").body == R"([{"pk":")" + key + "\",\"on\":true}]\n");
+    CHECK(post("{").status == 400);
+    CHECK(service.get("/uptimes?v=v9").body == "{\"error\":\"unknown version: v9\"}\n");
+    world.pass(61s);
+    world.faults.set("store", "memory");
+    CHECK(service.get("/uptimes").status == 500);
+    const auto refused = [&](std::string reason) {
+        return world.counted("service_discovery_uptimes_refused_total", "reason", reason);
+    };
+    CHECK(refused("bad_body") == 1);
+    CHECK(refused("unknown_version") == 1);
+    CHECK(refused("store_unavailable") == 1);
+    world.faults.clear("store", "memory");
+}
+
 }  // namespace skywire::service_discovery

@@ -6,24 +6,13 @@
 namespace skywire::services {
 
 framework::ServiceType service_discovery_type() {
-    framework::ServiceType type;
-    type.name = "service-discovery";
+    framework::ServiceType type = http_service_type("service-discovery");
     type.summary = "lists the services that visors offer: vpn, proxy, public visors";
     type.fields = service_discovery::config_fields();
-    type.milestones = http_milestones();
-    type.edges = http_edges();
     type.check = service_discovery::check_config;
-    type.facts = [](const framework::Block& block) {
-        return common_facts(block, "service-discovery");
-    };
-    type.externals = store_externals;
     type.make = [](const framework::Block& block) -> Result<std::unique_ptr<framework::Service>> {
         service_discovery::Config config = service_discovery::read_config(block);
-        HttpServiceOptions options;
-        options.type_name = "service-discovery";
-        options.common = config.common;
-        options.store = config.store;
-        options.dmsg = config.dmsg;
+        HttpServiceOptions options = http_service_options("service-discovery", config);
         return make_http_service(
             std::move(options),
             [config = std::move(config)](const HttpParts& parts) -> std::unique_ptr<HttpWork> {

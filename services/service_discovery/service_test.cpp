@@ -5,8 +5,11 @@
 #include "base/test.hpp"
 #include "dmsg/discovery_client.hpp"
 #include "framework/harness/harness.hpp"
+#include "framework/harness/problems.hpp"
 #include "http/signed_request.hpp"
 #include "services/common/dmsg_presence.hpp"
+#include "services/common/test_blocks.hpp"
+#include "services/common/test_feed_visor.hpp"
 #include "services/dmsg_discovery/service.hpp"
 #include "services/dmsg_server/service.hpp"
 #include "services/service_discovery/test_service_discovery.hpp"
@@ -60,11 +63,7 @@ bool lists(Harness& harness, const std::string& address, const crypto::KeyPair& 
 }
 
 std::string problems_of(const std::string& members) {
-    std::string all;
-    for (const auto& problem :
-         framework::load_deployment("t.json", file(members), registry()).problems)
-        all += problem.to_string("t.json") + "\n";
-    return all;
+    return harness::problems_of(registry(), file(members));
 }
 
 /// A discovery in which an entry outlives its client, as after a kill -9.
@@ -150,14 +149,18 @@ framework::ServiceType visor_type() {
     return type;
 }
 
+/// With a dmsg network and such a visor.
+framework::ServiceRegistry dmsg_registry(framework::ServiceType visor) {
+    framework::ServiceRegistry types = registry();
+    types.add(services::dmsg_discovery_type());
+    types.add(services::dmsg_server_type());
+    types.add(std::move(visor));
+    return types;
+}
+
 /// A dmsg network of one server, a service-discovery on it, and a visor that comes last.
 std::string dmsg_file() {
-    return R"({"services":[)"
-           R"({"type":"dmsg-discovery","name":"dmsgd","addr":"127.0.0.1:9090","testing":true},)"
-           R"({"type":"dmsg-server","name":"dmsgs","local_address":"127.0.0.1:8081",)"
-           R"("public_address":"127.0.0.1:8081","health_endpoint_address":"127.0.0.1:8082",)"
-           R"("discovery":"http://127.0.0.1:9090","secret_key":")" +
-           keys_of("server").secret_key.reveal_text() + R"("},)" +
+    return R"({"services":[)" + services::dmsg_blocks() + ',' +
            block(
                "sd",
                kAddress,
@@ -172,11 +175,7 @@ std::string dmsg_file() {
 TEST_CASE(
     "service-discovery: a visor registers over dmsg, lives while it answers, and is found gone"
 ) {
-    framework::ServiceRegistry types = registry();
-    types.add(services::dmsg_discovery_type());
-    types.add(services::dmsg_server_type());
-    types.add(visor_type());
-    Harness harness(std::move(types), dmsg_file());
+    Harness harness(dmsg_registry(visor_type()), dmsg_file());
     REQUIRE(harness.boot());
     CHECK(lists(harness, kAddress, kVisor));
     for (int i = 0; i < 20; ++i) {
@@ -188,6 +187,27 @@ TEST_CASE(
     CHECK(lists(harness, kAddress, kVisor));
     harness.advance_until(
         "the visor is found gone", [&] { return !lists(harness, kAddress, kVisor); }, 5s, 6min
+    );
+    CHECK(harness.stop() == 0);
+}
+
+TEST_CASE("service-discovery: a visor's feed over dmsg is listed for as long as it is connected") {
+    services::FeedVisorOptions options(kVisor, keys_of("sd").public_key);
+    options.port = 68;
+    options.path = "vpn";
+    options.leaf = TestService::body_of(kVisor, "vpn", "");
+    Harness harness(dmsg_registry(services::feed_visor_type(std::move(options))), dmsg_file());
+    REQUIRE(harness.boot());
+    harness.advance_until(
+        "its service is listed", [&] { return lists(harness, kAddress, kVisor); }, 1s, 1min
+    );
+    for (int i = 0; i < 20; ++i) {
+        harness.advance(1min);
+        CHECK(lists(harness, kAddress, kVisor));
+    }
+    REQUIRE(harness.command("visor", framework::Command::stop));
+    harness.advance_until(
+        "what it offered has ended", [&] { return !lists(harness, kAddress, kVisor); }, 5s, 6min
     );
     CHECK(harness.stop() == 0);
 }
@@ -264,7 +284,28 @@ TEST_CASE("service-discovery: its block is checked, and keys of other vintages a
         problems_of(R"(,"geoip":"http://geo.example","held_timeout":"0s","test_mode":true)").empty()
     );
     CHECK(problems_of(R"(,"default_geo":{"lat":52.5,"lon":13.4,"country":"DE"})").empty());
-    CHECK(problems_of(R"(,"enable_cxo":true)").find("the CXO feed") != std::string::npos);
+    CHECK(problems_of(R"(,"enable_cxo":false)").empty());
+    CHECK(problems_of(R"(,"cxo_port":0,"cxo_tcp_addr":"127.0.0.1:8870")").empty());
+    for (const char* layout : {"newest", "old", "Both"})
+        CHECK(problems_of(fmt::format(R"(,"feed_layout":"{}")", layout)).empty());
+    CHECK(
+        problems_of(R"(,"feed_layout":"older")").find("must be one of newest, old, both") !=
+        std::string::npos
+    );
+    const auto layout_of = [types = registry()](const std::string& members) {
+        const std::string key = kVisor.secret_key.reveal_text();
+        const auto loaded = framework::load_deployment(
+            "test.json", file(R"(,"secret_key":")" + key + '"' + members), types
+        );
+        return read_config(*loaded.config.value().blocks.at(0).block).feed.value().layout;
+    };
+    using services::FeedLayout;
+    CHECK(layout_of("") == FeedLayout::newest);
+    CHECK(layout_of(R"(,"feed_layout":"old")") == FeedLayout::old);
+    CHECK(layout_of(R"(,"feed_layout":"Both")") == FeedLayout::both);
+    CHECK(problems_of(R"(,"cxo_port":80)").find("cxo_port: dmsg port 80") != std::string::npos);
+    CHECK(problems_of(R"(,"cxo_port":7)").find("control messages") != std::string::npos);
+    CHECK(problems_of(R"(,"cxo_tcp_addr":"127.0.0.1:9098")").find("addr") != std::string::npos);
     CHECK(
         problems_of(R"(,"geoip":"https://geo.example")").find("warning: sd: geoip") !=
         std::string::npos

@@ -2,6 +2,8 @@
 
 #include "base/json.hpp"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 
 namespace skywire::service_discovery {
@@ -49,10 +51,13 @@ SharedLog SharedLog::after(const std::vector<Place>& places, Random& random) con
         next.places_.clear();
     }
     next.number_ += places.size();
-    for (const Place& place : places) {
-        next.places_.push_back(place);
-        if (next.places_.size() > kPlacesMax) next.places_.pop_front();
-    }
+    const std::size_t enough = kPlacesMin + std::min(4 * places.size(), kPlacesOfWritesMax);
+    // A small write leaves a large one before it for some time.
+    const std::size_t before = next.places_.size();
+    const std::size_t kept = before > enough ? before - 1 : enough;
+    next.places_.insert(next.places_.end(), places.begin(), places.end());
+    while (next.places_.size() > kept)
+        next.places_.pop_front();
     next.write();
     return next;
 }

@@ -15,7 +15,8 @@ namespace skywire::service_discovery {
 /// The last changes of a store that several services write: one value, `service-discovery:log`,
 /// which each write replaces under the condition that it is still the one the writer knows. So all
 /// writes are in one order, and a reader with an older value sees how many it has missed and, of
-/// the last 16 places, where.
+/// the last 16 places, where; after a write of many places of those of four such writes, so that a
+/// reader of everything has not missed more when it has read it.
 ///
 /// `["EPOCH",NUMBER,["TYPE","KEY"],...]`: the number of changes so far; the places of the last
 /// ones, the latest one behind. The epoch is drawn by whoever finds no value.
@@ -39,7 +40,9 @@ class SharedLog {
     const std::optional<std::string>& text() const noexcept { return text_; }
 
  private:
-    static constexpr std::size_t kPlacesMax = 16;
+    static constexpr std::size_t kPlacesMin = 12;
+    /// Beside those: what four writes like the last one have.
+    static constexpr std::size_t kPlacesOfWritesMax = 256;
 
     void write();
 

@@ -6,24 +6,42 @@ namespace skywire::service_discovery {
 
 void Table::put(Entry entry, bool held, SteadyTime ends) {
     const Place place{entry.type, entry.key};
-    erase(place);
     Record record;
     append_entry(record.listed, entry, Reader::list);
     record.listed.shrink_to_fit();
+    const Record* const before = find(place.type, place.key);
+    const bool same = before != nullptr && before->listed == record.listed;
+    // Its list stays what it is where it stays the same.
+    const auto listing = same ? types_.find(place.type)->second.listing : nullptr;
+    remove(place);
     record.entry = std::move(entry);
     record.held = held;
     record.ends = ends;
     Type& type = types_[place.type];
-    type.listing.reset();
+    type.listing = listing;
     type.records.emplace(place.key, std::move(record));
     ++size_;
     Owner& owner = owners_[place.key];
     owner.types.insert(place.type);
     if (held) ++owner.held;
     if (ends != SteadyTime::max()) ends_.emplace(ends, place);
+    if (!same) note_change(place);
+}
+
+void Table::note_change(const Place& place) {
+    if (!on_change_) return;
+    const bool first = changed_.empty();
+    changed_.insert(place);
+    if (first) on_change_();
 }
 
 bool Table::erase(const Place& place) {
+    const bool removed = remove(place);
+    if (removed) note_change(place);
+    return removed;
+}
+
+bool Table::remove(const Place& place) {
     const auto type = types_.find(place.type);
     if (type == types_.end()) return false;
     const auto record = type->second.records.find(place.key);

@@ -6,6 +6,7 @@
 
 #include <compare>
 #include <cstddef>
+#include <functional>
 #include <map>
 #include <memory>
 #include <set>
@@ -13,6 +14,7 @@
 #include <string_view>
 #include <tuple>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 namespace skywire::service_discovery {
@@ -47,6 +49,11 @@ class Table {
         SteadyTime ends;
     };
     using Records = std::map<crypto::PublicKey, Record>;
+
+    /// Told when a list has changed; once until `take_changed`. Without it nothing is remembered.
+    void on_change(std::function<void()> callback) { on_change_ = std::move(callback); }
+    /// Where lists read differently since the last call.
+    std::set<Place> take_changed() { return std::exchange(changed_, {}); }
 
     void put(Entry entry, bool held, SteadyTime ends);
     /// False where there was none.
@@ -85,10 +92,16 @@ class Table {
     };
     using Types = std::map<std::string, Type, std::less<>>;
 
+    void note_change(const Place& place);
+    /// Without a word to anybody.
+    bool remove(const Place& place);
+
     std::size_t size_ = 0;
     Types types_;
     std::unordered_map<crypto::PublicKey, Owner> owners_;
     std::set<std::pair<SteadyTime, Place>> ends_;
+    std::set<Place> changed_;
+    std::function<void()> on_change_;
 };
 
 /// `[...]` and a newline around the listed forms; "null" and a newline where there are none.

@@ -5,6 +5,7 @@
 #include "net/scope.hpp"
 #include "net/timer.hpp"
 #include "services/common/http_surface.hpp"
+#include "services/common/test_request.hpp"
 #include "services/common/test_store.hpp"
 #include "services/service_discovery/work.hpp"
 
@@ -70,7 +71,7 @@ class TestService {
     }
     ~TestService() {
         const SteadyTime now = world_.clock.now();
-        CHECK(world_.loop.run(work.stop(now)).empty());
+        CHECK(world_.loop.run(work.stop(now + 1s)).empty());
         CHECK(world_.loop.run(scope.close(world_.clock, now, now + 1s)).empty());
     }
     TestService(const TestService&) = delete;
@@ -92,14 +93,10 @@ class TestService {
         http::Fields fields = {},
         std::string peer = "127.0.0.1"
     ) {
-        http::Request made;
-        made.method = method;
-        made.path = target.substr(0, target.find('?'));
-        made.target = std::move(target);
-        made.body = std::move(body);
-        made.fields = std::move(fields);
+        http::Request made =
+            services::local_request(method, std::move(target), std::move(body), std::move(fields));
         made.remote = net::Address::tcp(std::move(peer), 40000);
-        return world_.loop.run(handle(std::move(made)));
+        return world_.loop.run(services::answer_of(surface.router(), std::move(made)));
     }
     http::Response get(std::string target) { return send(http::Method::get, std::move(target)); }
     std::string list(const std::string& type) {
@@ -152,9 +149,6 @@ class TestService {
         services::HttpSurface::Options options;
         options.service_name = "service-discovery";
         return options;
-    }
-    Task<http::Response> handle(http::Request request) {
-        co_return co_await surface.router().handle(request);
     }
 
     services::TestWorld& world_;

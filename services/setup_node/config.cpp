@@ -8,25 +8,14 @@ namespace skywire::setup_node {
 namespace {
 
 using framework::Block;
-using framework::Field;
 using framework::FieldKind;
 using framework::FieldTable;
 
 constexpr std::string_view kDmsgScheme = "dmsg://";
 
-Field legacy(std::string_view name, FieldKind kind, std::string_view why) {
-    return {.name = name, .kind = kind, .description = "Not used.", .legacy = why};
-}
-
-constexpr std::string_view kNoPprof =
-    "has moved to the admin listener: GET /debug/pprof/profile and /debug/pprof/heap";
-
 FieldTable own_fields() {
     return {
-        {.name = "config_path",
-         .kind = FieldKind::path,
-         .description = "A JSON file with these keys, which win over those of the block.",
-         .block_file = true},
+        services::block_file_field(),
         {.name = "public_key",
          .kind = FieldKind::public_key,
          .description = "The setup-node's key on dmsg; follows from secret_key."},
@@ -50,9 +39,7 @@ FieldTable own_fields() {
          .kind = FieldKind::url,
          .description = "The same over dmsg, where transport_discovery is not set.",
          .choices = {"dmsg"}},
-        {.name = "metrics_addr",
-         .kind = FieldKind::address,
-         .description = "Where this service's own series are served at /metrics; empty is off."},
+        services::metrics_addr_field(),
         {.name = "max_setups",
          .kind = FieldKind::integer,
          .description = "Routes that are set up or unwound at one time.",
@@ -81,13 +68,15 @@ FieldTable own_fields() {
 
 FieldTable legacy_fields() {
     return {
-        legacy("pprof_mode", FieldKind::string, kNoPprof),
-        legacy("pprof_addr", FieldKind::string, kNoPprof),
-        legacy("tag", FieldKind::string, "is not needed: log lines carry the block's label"),
-        legacy(
+        services::pprof_mode_field(),
+        services::pprof_addr_field(),
+        services::tag_field(),
+        services::legacy_field(
             "transport", FieldKind::any, "belongs to set-up over transports, which is not offered"
         ),
-        legacy("cascade", FieldKind::any, "belongs to cascaded set-up, which is not offered"),
+        services::legacy_field(
+            "cascade", FieldKind::any, "belongs to cascaded set-up, which is not offered"
+        ),
     };
 }
 
@@ -98,19 +87,11 @@ FieldTable config_fields() {
 }
 
 void check_config(const Block& block, framework::Problems& problems) {
-    if (!block.secret_key("secret_key")) {
-        problems.push_back(
-            block.problem("secret_key", "a setup-node needs a secret_key, or a keyfile")
-        );
-    }
-    services::check_key_pair(block, problems);
+    services::check_identity(block, "a setup-node", problems);
     services::check_dmsg(block, problems);
-    const Block dmsg = block.object("dmsg");
-    if (dmsg.text("discovery").empty() && dmsg.text("discovery_dmsg").empty()) {
-        problems.push_back(
-            block.problem("dmsg", "a setup-node needs dmsg.discovery, where visors look it up")
-        );
-    }
+    services::check_discovery_given(
+        block, "a setup-node needs dmsg.discovery, where visors look it up", problems
+    );
     const std::string url = block.text("transport_discovery");
     if (!url.empty() && !url.starts_with(kDmsgScheme)) {
         if (const auto parsed = http::Url::parse(url); !parsed)

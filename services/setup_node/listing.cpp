@@ -3,7 +3,7 @@
 #include "base/json.hpp"
 #include "crypto/signature.hpp"
 #include "net/deadline.hpp"
-#include "net/event.hpp"
+#include "services/common/turns.hpp"
 #include "transport/entry.hpp"
 
 #include <map>
@@ -31,7 +31,7 @@ class HttpListing final : public Listing {
           http_(http),
           address_(std::move(address)),
           keys_(std::move(keys)),
-          free_(context.loop) {}
+          turns_(context.loop) {}
 
     Task<Result<bool>> lists(router::Hop hop, SteadyTime deadline) override {
         auto asked = co_await net::with_deadline(context_.clock, deadline, ask(hop));
@@ -43,28 +43,9 @@ class HttpListing final : public Listing {
     std::string trouble() const override { return trouble_; }
 
  private:
-    /// A nonce is used by one request at a time.
-    class Turn {
-     public:
-        Turn(bool& taken, net::Event& free) : taken_(taken), free_(free) { taken_ = true; }
-        ~Turn() {
-            taken_ = false;
-            free_.notify();
-        }
-        Turn(const Turn&) = delete;
-        Turn& operator=(const Turn&) = delete;
-
-     private:
-        bool& taken_;
-        net::Event& free_;
-    };
-
     Task<Result<bool>> ask(router::Hop hop) {
-        while (taken_) {
-            const bool awake = co_await free_.wait();
-            if (!awake) co_return fail(errc::cancelled, {});
-        }
-        const Turn turn(taken_, free_);
+        const auto turn = co_await turns_.take();
+        if (!turn) co_return turn.error();
         auto answer = co_await send_signed(hop.transport);
         if (answer && answer->status == 401) {
             nonce_.reset();
@@ -135,8 +116,8 @@ class HttpListing final : public Listing {
     net::Address address_;
     crypto::KeyPair keys_;
     std::optional<std::uint64_t> nonce_;
-    bool taken_ = false;
-    net::Event free_;
+    /// A nonce is used by one request at a time.
+    services::Turns turns_;
     std::string trouble_;
 };
 

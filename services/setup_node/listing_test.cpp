@@ -8,6 +8,10 @@
 #include "sim/test.hpp"
 #include "transport/entry.hpp"
 
+#include <functional>
+
+#include <boost/asio/post.hpp>
+
 namespace skywire::setup_node {
 namespace {
 
@@ -20,28 +24,32 @@ const crypto::PublicKey kB = crypto::deterministic_key_pair("b").public_key;
 /// A transport-discovery with one transport, which counts nonces as the network's does.
 class Discovery {
  public:
-    explicit Discovery(sim::World& world)
-        : entry(transport::make_entry(kA, kB, "stcpr", "user")), node_(world.node("tpd.example")) {
+    Discovery(const net::Context& context, const net::Address& at)
+        : entry(transport::make_entry(kA, kB, "stcpr", "user")) {
         router_.on(http::Method::get, "/security/nonces/{pk}", [this](http::Request& request) {
             return nonces(request);
         });
         router_.on(http::Method::get, "/transports/{id}", [this](http::Request& request) {
             return transport(request);
         });
-        const auto& context = node_.context();
         server_ = std::make_unique<http::Server>(context, router_, http::Server::Options());
-        server_->serve(context.network.listen(context.loop, node_.at(80)).value());
-        world_ = &world;
+        auto listener = context.network.listen(context.loop, at).value();
+        address = listener->local();
+        server_->serve(std::move(listener));
     }
-    ~Discovery() { world_->run(server_->stop(world_->clock().now() + 10s)); }
     Discovery(const Discovery&) = delete;
     Discovery& operator=(const Discovery&) = delete;
 
+    auto stop(SteadyTime deadline) { return server_->stop(deadline); }
+
+    net::Address address;
     transport::Entry entry;
     std::uint64_t nonce = 7;
     unsigned status = 0;
     std::string body;
     int nonces_told = 0;
+    /// With the right number.
+    std::vector<std::string> asked;
 
  private:
     Task<http::Response> nonces(http::Request& request) {
@@ -61,6 +69,7 @@ class Discovery {
                 401, R"({"error":{"message":"SW-Nonce does not match","code":401}})"
             );
         }
+        asked.emplace_back(request.param("id"));
         if (status != 0) co_return http::Response::json(status, body);
         if (request.param("id") != "id:" + entry.id.to_text())
             co_return http::Response::json(404, R"({"error":"transport not found"})");
@@ -68,8 +77,6 @@ class Discovery {
         co_return http::Response::json(200, transport::to_json(entry));
     }
 
-    sim::Node& node_;
-    sim::World* world_ = nullptr;
     http::Router router_;
     std::unique_ptr<http::Server> server_;
 };
@@ -77,11 +84,14 @@ class Discovery {
 struct Rig {
     Rig()
         : world(1),
-          discovery(world),
+          discovery(world.node("tpd.example").context(), world.node("tpd.example").at(80)),
           context(world.node("setup").context()),
           http(context),
           listing(make_http_listing(context, http, "http://tpd.example:80", kOurs).value()) {}
-    ~Rig() { http.close(); }
+    ~Rig() {
+        http.close();
+        world.run(discovery.stop(world.clock().now() + 10s));
+    }
 
     Result<bool> lists(const router::Hop& hop) {
         return world.run(listing->lists(hop, world.clock().now() + 5s));
@@ -160,6 +170,34 @@ TEST_CASE("setup-node listing: many at once share the nonce") {
     rig.world.run(scope.wait_empty());
     CHECK(listed == 10);
     CHECK(rig.discovery.nonces_told == 1);
+}
+
+TEST_CASE("setup-node listing: those who ask later wait behind those who asked before") {
+    net::TestLoop loop;
+    Discovery discovery(loop.context, net::Address::tcp("127.0.0.1", 0));
+    http::Client http(loop.context);
+    const std::string url = "http://" + discovery.address.to_string();
+    const auto listing = make_http_listing(loop.context, http, url, kOurs).value();
+    net::Scope scope(loop.context.loop);
+    std::vector<std::string> asking;
+    // One more in each turn of the loop, that in which the one before has its answer among them.
+    const std::function<void()> ask = [&] {
+        router::Hop hop{discovery.entry.id, kB, kA};
+        hop.transport.bytes[0] = static_cast<std::byte>(asking.size() / 256);
+        hop.transport.bytes[1] = static_cast<std::byte>(asking.size() % 256);
+        asking.push_back("id:" + hop.transport.to_text());
+        scope.spawn("ask", [&listing, hop]() -> Task<> {
+            const auto listed = co_await listing->lists(hop, SteadyTime::max());
+            CHECK(listed);
+        });
+        if (discovery.asked.size() < 5) asio::post(loop.ioc, ask);
+    };
+    ask();
+    loop.run(scope.wait_empty());
+    CHECK(asking.size() > 5);
+    CHECK(discovery.asked == asking);
+    http.close();
+    loop.run(discovery.stop(loop.context.clock.now() + 10s));
 }
 
 TEST_CASE("setup-node listing: the list of a transport-discovery in the same process") {

@@ -25,19 +25,6 @@ HttpSurface::Options surface_options(const setup_node::Config& config) {
     return options;
 }
 
-net::Context with_network(const net::Context& context, net::Network& network) {
-    return {
-        context.loop,
-        context.clock,
-        context.random,
-        network,
-        context.workers,
-        context.metrics,
-        context.faults,
-        context.logger
-    };
-}
-
 /// The parts of a running setup-node, from the lowest up.
 struct Running {
     Running(

@@ -5,10 +5,12 @@
 #include "base/test.hpp"
 #include "dmsg/client.hpp"
 #include "framework/harness/harness.hpp"
+#include "framework/harness/problems.hpp"
 #include "http/client.hpp"
 #include "net/test_loop.hpp"
 #include "router/setup_calls.hpp"
 #include "rpc/client.hpp"
+#include "services/common/test_blocks.hpp"
 #include "services/dmsg_discovery/service.hpp"
 #include "services/dmsg_server/service.hpp"
 
@@ -19,7 +21,6 @@ using namespace std::chrono_literals;
 using harness::Harness;
 
 const crypto::KeyPair kKeys = crypto::deterministic_key_pair("setup-node");
-const crypto::KeyPair kServer = crypto::deterministic_key_pair("server");
 
 framework::ServiceRegistry registry() {
     framework::ServiceRegistry made;
@@ -35,20 +36,12 @@ std::string block(const std::string& members) {
 }
 
 std::string file(const std::string& members = {}) {
-    return R"({"services":[{"type":"dmsg-discovery","name":"dmsgd","addr":"127.0.0.1:9090",)"
-           R"("testing":true},{"type":"dmsg-server","name":"dmsgs","local_address":)"
-           R"("127.0.0.1:8081","public_address":"127.0.0.1:8081","health_endpoint_address":)"
-           R"("127.0.0.1:8082","discovery":"http://127.0.0.1:9090","secret_key":")" +
-           kServer.secret_key.reveal_text() + R"("},)" +
+    return R"({"services":[)" + services::dmsg_blocks() + ',' +
            block(R"(,"dmsg":{"discovery":"http://127.0.0.1:9090"})" + members) + "]}";
 }
 
 std::string problems_of(const std::string& text) {
-    std::string all;
-    const auto loaded = framework::load_deployment("test.json", text, registry());
-    for (const auto& problem : loaded.problems)
-        all += problem.to_string("test.json") + "\n";
-    return all;
+    return harness::problems_of(registry(), text);
 }
 
 std::string problems_of_block(const std::string& members) {
@@ -154,7 +147,7 @@ TEST_CASE("setup-node: is found by its entry, and tells of itself over dmsg") {
         CHECK(body.at("dmsg_address").as_string() == kKeys.public_key.to_text() + ":80");
 
         router::BidirectionalRoute route;
-        route.descriptor = {visitor.key(), kServer.public_key, 49153, 1};
+        route.descriptor = {visitor.key(), services::kDmsgServerKeys.public_key, 49153, 1};
         route.keep_alive = 30s;
         const auto refused = visitor.ask(route);
         CHECK(refused.error().message() == "bidirectional route does not have forward hops");
@@ -201,7 +194,9 @@ TEST_CASE("setup-node: the rules of its block") {
             .find("needs a secret_key") != std::string::npos
     );
     CHECK(
-        problems_of_block(discovery + R"(,"public_key":")" + kServer.public_key.to_text() + '"')
+        problems_of_block(
+            discovery + R"(,"public_key":")" + services::kDmsgServerKeys.public_key.to_text() + '"'
+        )
             .find("does not belong to secret_key") != std::string::npos
     );
     CHECK(
@@ -212,7 +207,7 @@ TEST_CASE("setup-node: the rules of its block") {
     const std::string reference =
         R"(,"dmsg":{"sessions_count":1,"discovery":"http://127.0.0.1:9090","servers":[)"
         R"({"version":"","sequence":0,"timestamp":0,"static":")" +
-        kServer.public_key.to_text() +
+        services::kDmsgServerKeys.public_key.to_text() +
         R"(","server":{"address":"127.0.0.1:8080","availableSessions":0}}]},)"
         R"("transport_discovery":"http://127.0.0.1:9094","log_level":"info")";
     CHECK(problems_of_block(reference).find("error") == std::string::npos);

@@ -2,6 +2,7 @@
 
 #include "base/test.hpp"
 #include "framework/harness/harness.hpp"
+#include "framework/harness/problems.hpp"
 #include "services/stun_server/stun_message.hpp"
 
 namespace skywire::stun {
@@ -22,10 +23,7 @@ std::string file(const std::string& secondary, const std::string& more = {}) {
 }
 
 std::string problems_of(const std::string& text) {
-    std::string all;
-    for (const auto& problem : framework::load_deployment("test.json", text, registry()).problems)
-        all += problem.to_string("test.json") + "\n";
-    return all;
+    return harness::problems_of(registry(), text);
 }
 
 }  // namespace

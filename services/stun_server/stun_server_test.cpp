@@ -4,6 +4,7 @@
 #include "net/deadline.hpp"
 #include "net/test_loop.hpp"
 #include "services/stun_server/service.hpp"
+#include "services/stun_server/stun_client.hpp"
 
 #include <optional>
 
@@ -209,6 +210,66 @@ TEST_CASE("stun: an answer that cannot be sent is counted and the server goes on
     CHECK(loop.run(client->receive(buffer)));
     CHECK(loop.metrics.counter("stun_send_errors_total", "").value() == 1);
     loop.run(server.stop(loop.system_clock.now() + std::chrono::seconds(10)));
+}
+
+TEST_CASE("stun client: learns its address") {
+    Fixture f;
+    const auto answer = f.loop.run(ask_binding(
+        f.loop.context,
+        to_address(f.server.addresses().of({})),
+        f.loop.system_clock.now() + std::chrono::seconds(10)
+    ));
+    REQUIRE(answer);
+    CHECK(answer->mapped.ip == kPrimary);
+    CHECK(answer->other == f.server.addresses().of({true, true}));
+}
+
+TEST_CASE("stun client: asks again, and passes over what answers another question") {
+    net::TestLoop loop;
+    const auto socket =
+        loop.network.bind_udp(loop.ioc.get_executor(), net::Address::tcp("127.0.0.1", 0)).value();
+    const ServerAddresses addresses{{kPrimary, kSecondary}, {3478, 3479}};
+    std::optional<Result<BindingResponse>> learnt;
+    net::Scope scope(loop.ioc.get_executor());
+    scope.spawn("client", [&]() -> Task<> {
+        learnt = co_await ask_binding(
+            loop.context, socket->local(), loop.system_clock.now() + std::chrono::seconds(30)
+        );
+    });
+
+    Bytes buffer(2000);
+    const auto receive = [&] { return loop.run(socket->receive(buffer)).value(); };
+    const auto first = receive();
+    const auto first_request = parse_request(ByteSpan(buffer).first(first.size)).value();
+    const auto again = receive();
+    CHECK(again.from == first.from);
+    const auto request = parse_request(ByteSpan(buffer).first(again.size)).value();
+    CHECK(request.transaction_id == first_request.transaction_id);
+
+    BindingRequest foreign = request;
+    foreign.transaction_id[15] ^= std::byte{1};
+    const Endpoint client{kPrimary, again.from.port};
+    const Bytes nonsense{std::byte{1}, std::byte{2}};
+    REQUIRE(loop.run(socket->send(nonsense, again.from)));
+    const Answer wrong = make_answer(foreign, addresses, {}, {kPrimary, 1});
+    REQUIRE(loop.run(socket->send(wrong.datagram, again.from)));
+    const Answer right = make_answer(request, addresses, {}, client);
+    REQUIRE(loop.run(socket->send(right.datagram, again.from)));
+    loop.run(scope.wait_empty());
+    REQUIRE(learnt);
+    REQUIRE(*learnt);
+    CHECK((*learnt)->mapped == client);
+}
+
+TEST_CASE("stun client: a server that stays silent") {
+    net::TestLoop loop;
+    const auto socket =
+        loop.network.bind_udp(loop.ioc.get_executor(), net::Address::tcp("127.0.0.1", 0)).value();
+    const auto answer = loop.run(ask_binding(
+        loop.context, socket->local(), loop.system_clock.now() + std::chrono::milliseconds(20)
+    ));
+    REQUIRE_FALSE(answer);
+    CHECK(answer.error() == make_error_code(skywire::errc::timed_out));
 }
 
 }  // namespace skywire::stun

@@ -4,6 +4,7 @@
 #include "framework/schema.hpp"
 #include "services/common/common_fields.hpp"
 #include "services/common/dmsg_presence.hpp"
+#include "services/common/feed_config.hpp"
 #include "services/common/service_store.hpp"
 #include "services/transport_discovery/rate_limit.hpp"
 #include "services/transport_discovery/table.hpp"
@@ -26,6 +27,19 @@ struct Config {
     /// entry_timeout and held_timeout.
     Lifetimes lifetimes;
     RateLimit::Options rate_limit;
+    /// Nothing: not published.
+    std::optional<services::FeedConfig> transports_feed;
+    std::optional<services::FeedConfig> uptime_feed;
+    std::optional<services::FeedConfig> metrics_feed;
+    /// Where visors publish lists of their transports; 0: nowhere.
+    std::uint16_t feed_in_port = 0;
+    /// What they list is taken again so often.
+    Duration list_renewal{0};
+    /// Where they publish traffic and latency; 0: nowhere.
+    std::uint16_t telemetry_port = 0;
+    /// Days of that which are kept, and how much of it.
+    int metrics_days = 0;
+    std::size_t metrics_reports_max = 0;
 };
 
 framework::FieldTable config_fields();

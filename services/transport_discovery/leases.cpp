@@ -28,7 +28,7 @@ Task<> Leases::renew(crypto::PublicKey owner) {
     std::vector<transport::TransportId> beating;
     for (const Record* record : transports_.table().of_edge(EdgeKey(owner)))
         if (record->held && has_heartbeats(record->entry.type)) beating.push_back(record->entry.id);
-    const auto marked = co_await uptimes_.transports_seen(std::move(beating));
+    const auto marked = co_await uptimes_.transports_seen(std::move(beating), owner);
     if (!marked) on_store_failure_(marked.error());
 }
 

@@ -4,6 +4,7 @@
 
 #include <array>
 
+#include <boost/asio/post.hpp>
 #include <zlib.h>
 
 namespace skywire::tpd {
@@ -117,6 +118,11 @@ std::string ListBody::whole(Listing::Kind kind) {
     return '[' + *text + "]\n";
 }
 
+/// A stream by itself goes on for a megabyte: a write would wait for a millisecond and more.
+Task<> ListBody::take_turns() {
+    co_await asio::post(context_.loop, asio::use_awaitable);
+}
+
 Task<> ListBody::send_plain(http::BodyWriter& writer, Listing::Kind kind) {
     bool any = false;
     for (std::size_t slab = 0; slab < listing_.slabs(); ++slab) {
@@ -130,6 +136,7 @@ Task<> ListBody::send_plain(http::BodyWriter& writer, Listing::Kind kind) {
         any = true;
         const auto sent = co_await writer.write(std::move(chunk));
         if (!sent) co_return;
+        co_await take_turns();
     }
     (void)co_await writer.write(any ? "]\n" : "null\n");
 }
@@ -162,6 +169,7 @@ Task<> ListBody::send_packed(http::BodyWriter& writer, Listing::Kind kind) {
         any = true;
         const auto sent = co_await writer.write(std::exchange(front, {}));
         if (!sent) co_return;
+        co_await take_turns();
     }
     front += stream.text(any ? "]\n" : "null\n");
     front += stream.tail();

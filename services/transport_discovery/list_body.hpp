@@ -21,6 +21,7 @@ class ListBody {
     http::Response response(Listing::Kind kind, bool gzip);
 
  private:
+    Task<> take_turns();
     Task<> send_plain(http::BodyWriter& writer, Listing::Kind kind);
     Task<> send_packed(http::BodyWriter& writer, Listing::Kind kind);
     Task<std::shared_ptr<const Listing::Packed>> packed(std::size_t slab, Listing::Kind kind);

@@ -1,73 +1,38 @@
 // Recorded requests and answers of the existing network: spec/services-http.md section 13.1.
 
 #include "base/test.hpp"
+#include "services/common/test_recorded.hpp"
 #include "services/transport_discovery/test_tpd.hpp"
 
-#include <algorithm>
+#include <stdexcept>
 
 namespace skywire::tpd {
 namespace {
 
 using http::Method;
+using services::recorded;
+using services::Recorded;
 
-Method method_of(std::string_view name) {
-    for (const Method method : {Method::get, Method::post, Method::delete_})
-        if (http::method_name(method) == name) return method;
-    throw std::runtime_error("a method without a name here");
-}
-
-http::Response send(TestTpd& tpd, const json::value& request) {
-    http::Fields fields;
-    if (const json::value* headers = request.as_object().if_contains("headers"))
-        for (const auto& header : headers->as_object())
-            fields.add(std::string(header.key()), std::string(header.value().as_string()));
-    return tpd.send(
-        method_of(test::text(request, "method")),
-        test::text(request, "path"),
-        test::text(request, "body"),
-        std::move(fields)
+http::Response send(TestTpd& tpd, const Recorded& pair) {
+    http::Request request = pair.request;
+    return tpd.send_from(
+        net::Address::tcp("127.0.0.1", 40000),
+        request.method,
+        std::move(request.target),
+        std::move(request.body),
+        std::move(request.fields)
     );
 }
 
-/// The elements of a list, sorted; other texts as they are.
-std::string as_set(const std::string& body) {
-    const auto parsed = parse_json(body);
-    if (!parsed || !parsed->is_array()) return body;
-    std::vector<std::string> elements;
-    for (const json::value& element : parsed->as_array())
-        elements.push_back(json::serialize(element));
-    std::sort(elements.begin(), elements.end());
-    std::string text;
-    for (const std::string& element : elements)
-        text += element + "\n";
-    return text;
+void check_same(const http::Response& response, const Recorded& pair) {
+    CHECK(static_cast<int>(response.status) == pair.status);
+    services::check_body(response.body_view(), pair.body);
+    services::check_fields(response, pair);
 }
 
-void check_fields(const http::Response& response, const json::value& recorded) {
-    const json::object& fields = recorded.at("headers").as_object();
-    for (const std::string_view name : {"Content-Type", "Allow", "X-Content-Type-Options"}) {
-        INFO(name);
-        const json::value* value = fields.if_contains(name);
-        const auto ours = response.fields.get(name);
-        REQUIRE(ours.has_value() == (value != nullptr));
-        if (ours && value != nullptr) CHECK(*ours == std::string_view(value->as_string()));
-    }
-}
-
-void check_same(const http::Response& response, const json::value& recorded) {
-    CHECK(response.status == recorded.at("status").to_number<unsigned>());
-    CHECK(as_set(std::string(response.body_view())) == as_set(test::text(recorded, "body")));
-    check_fields(response, recorded);
-}
-
-/// Members that were recorded, but for those that differ from run to run, in their order.
-void check_health(const http::Response& response, const json::value& recorded) {
-    CHECK(response.status == 200);
-    check_fields(response, recorded);
-    const auto ours = parse_json(response.body_view()).value();
-    CHECK(ours.as_object().at("service_name").as_string() == "transport-discovery");
-    CHECK(ours.as_object().contains("build_info"));
-    CHECK(ours.as_object().contains("started_at"));
+void check_health(const http::Response& response, const Recorded& pair) {
+    services::check_health(response, pair, "transport-discovery");
+    services::check_fields(response, pair);
 }
 
 void check_bad_key(const http::Response& response) {
@@ -82,17 +47,15 @@ TEST_CASE("transport-discovery: every recorded answer of the memory store") {
     TestWorld world;
     TestStore store(world, TestStore::memory());
     TestTpd tpd(world, *store);
-    const json::value recorded_pairs = test::vectors("services/tpd_http_2025_memory.json");
-    for (const json::value& pair : recorded_pairs.at("pairs").as_array()) {
-        const std::string name = test::text(pair, "name");
-        INFO(name);
-        const auto response = send(tpd, pair.at("request"));
-        if (name == "nonce_not_curve") {
+    for (const Recorded& pair : recorded("services/tpd_http_2025_memory.json")) {
+        INFO(pair.name);
+        const auto response = send(tpd, pair);
+        if (pair.name == "nonce_not_curve") {
             check_bad_key(response);
-        } else if (name == "health") {
-            check_health(response, pair.at("response"));
+        } else if (pair.name == "health") {
+            check_health(response, pair);
         } else {
-            check_same(response, pair.at("response"));
+            check_same(response, pair);
         }
     }
     // The transport between a visor and itself, and one without signatures, are among them.
@@ -115,26 +78,25 @@ TEST_CASE("transport-discovery: every recorded answer of the database, and where
         TestTpd::Options options;
         options.shared = kind == 2;
         TestTpd tpd(world, *store, options);
-        const json::value memory = test::vectors("services/tpd_http_2025_memory.json");
-        const auto in_memory = [&](std::string_view name) -> const json::value& {
-            for (const json::value& pair : memory.at("pairs").as_array())
-                if (pair.at("name").as_string() == name) return pair.at("response");
+        const std::vector<Recorded> memory = recorded("services/tpd_http_2025_memory.json");
+        const auto in_memory = [&](const std::string& name) -> const Recorded& {
+            for (const Recorded& pair : memory)
+                if (pair.name == name) return pair;
             throw std::runtime_error("no such pair");
         };
         // Ours answers 404 where the database had none, which does not advance the nonce.
         bool nonce_behind = false;
-        const json::value recorded_pairs = test::vectors("services/tpd_http_2025_postgres.json");
-        for (const json::value& pair : recorded_pairs.at("pairs").as_array()) {
-            const std::string name = test::text(pair, "name");
+        for (const Recorded& pair : recorded("services/tpd_http_2025_postgres.json")) {
+            const std::string& name = pair.name;
             INFO(kind << " " << name);
-            const auto response = send(tpd, pair.at("request"));
+            const auto response = send(tpd, pair);
             if (name == "nonce_not_curve") {
                 check_bad_key(response);
             } else if (name == "health") {
-                check_health(response, pair.at("response"));
+                check_health(response, pair);
             } else if (name == "register_again") {
                 CHECK(response.status == 201);
-                CHECK(response.body == test::text(pair.at("request"), "body"));
+                CHECK(response.body == pair.request.body);
             } else if (name == "get_by_edge_none") {
                 check_same(response, in_memory(name));
                 nonce_behind = true;
@@ -144,7 +106,7 @@ TEST_CASE("transport-discovery: every recorded answer of the database, and where
             } else if (name == "deregister_missing") {
                 check_same(response, in_memory(name));
             } else {
-                check_same(response, pair.at("response"));
+                check_same(response, pair);
             }
         }
     }
@@ -155,22 +117,18 @@ TEST_CASE("transport-discovery: the recorded answers over dmsg") {
     TestStore store(world, TestStore::memory());
     TestTpd tpd(world, *store);
     const net::Address peer = net::Address::tcp(visor(9).public_key.to_text(), 49152);
-    const json::value recorded_pairs = test::vectors("services/dmsg_http_2025.json");
-    for (const json::value& pair : recorded_pairs.at("pairs").as_array()) {
-        const std::string name = test::text(pair, "name");
-        if (!name.starts_with("tpd_")) continue;
-        INFO(name);
-        const auto response =
-            tpd.send_from(peer, Method::get, test::text(pair.at("request"), "path"));
-        if (name == "tpd_health") {
-            check_health(response, pair.at("response"));
+    for (const Recorded& pair : recorded("services/dmsg_http_2025.json", "tpd_")) {
+        INFO(pair.name);
+        const auto response = tpd.send_from(peer, Method::get, pair.request.target);
+        if (pair.name == "tpd_health") {
+            check_health(response, pair);
         } else {
-            REQUIRE(name == "tpd_nonce");
+            REQUIRE(pair.name == "tpd_nonce");
             // The key had made three requests before.
             CHECK(response.status == 200);
             const auto ours = parse_json(response.body).value();
-            const auto recorded = parse_json(test::text(pair.at("response"), "body")).value();
-            CHECK(test::text(ours, "edge") == test::text(recorded, "edge"));
+            const auto theirs = parse_json(pair.body).value();
+            CHECK(test::text(ours, "edge") == test::text(theirs, "edge"));
         }
     }
 }
@@ -181,24 +139,22 @@ TEST_CASE("transport-discovery: the uptime-tracker's routes that are ours") {
     TestStore store(world, TestStore::memory());
     TestTpd tpd(world, *store);
     std::size_t replayed = 0;
-    const json::value recorded_pairs = test::vectors("services/ut_http_2025.json");
-    for (const json::value& pair : recorded_pairs.at("pairs").as_array()) {
-        const std::string name = test::text(pair, "name");
-        const std::string path = test::text(pair.at("request"), "path");
+    for (const Recorded& pair : recorded("services/ut_http_2025.json")) {
+        const std::string& name = pair.name;
+        const std::string& path = pair.request.target;
         const bool ours = path.starts_with("/v4/update") || path.starts_with("/security/") ||
                           path.ends_with("/update") || path.starts_with("/uptimes");
         if (!ours) continue;
         INFO(name);
         ++replayed;
-        const json::value& recorded = pair.at("response");
-        const auto response = send(tpd, pair.at("request"));
+        const auto response = send(tpd, pair);
         if (name == "nonce_not_curve") {
             check_bad_key(response);
         } else if (name == "update" || name == "update_again" || name == "update_no_version") {
             CHECK(response.status == 200);
             CHECK(response.body == "{\"status\":\"ok\"}\n");
         } else if (!path.starts_with("/uptimes")) {
-            check_same(response, recorded);
+            check_same(response, pair);
         } else {
             // The shape is the newer one: pk and on.
             CHECK(response.status == 200);

@@ -1,7 +1,6 @@
 #include "services/transport_discovery/reports.hpp"
 
 #include "services/common/json_style.hpp"
-#include "services/transport_discovery/detail/names.hpp"
 
 #include <algorithm>
 #include <map>
@@ -15,45 +14,23 @@ namespace skywire::tpd {
 namespace {
 
 using namespace std::chrono_literals;
-using detail::Names;
-using detail::names_of;
 using http::Method;
 using http::Request;
 using http::Response;
 using services::error_response;
 using services::json_response;
 using services::JsonStyle;
+using services::names_of;
+using services::UptimeQuestion;
+using services::UptimeRefusal;
 using transport::TransportId;
 
 /// A refreshed transport is on this long after its last write.
 constexpr Duration kTransportOn = 5min;
-/// Who gives a sign every five minutes (a visor's own heartbeat, the owners of held transports) is
-/// on this long, as the uptime-tracker had it.
-constexpr Duration kHeartbeatOn = 6min;
 /// A visor with so many live transports that have heartbeats is on.
 constexpr std::size_t kLiveTransports = 2;
 /// The per-key statistics take tens of milliseconds with 50,000 transports.
 constexpr Duration kPerKeyAgeMax = 1s;
-
-void append_days(std::string& out, const Days& days, int version) {
-    if (version < 2 || days.empty()) return;
-    out += R"(,"daily":{)";
-    bool first = true;
-    for (const auto& [date, timeline] : days) {
-        out +=
-            fmt::format(R"({}"{}":"{}")", first ? "" : ",", date_text(date), timeline.percentage());
-        first = false;
-    }
-    out += '}';
-    if (version < 3) return;
-    out += R"(,"timeline":{)";
-    first = true;
-    for (const auto& [date, timeline] : days) {
-        out += fmt::format(R"({}"{}":"{}")", first ? "" : ",", date_text(date), timeline.to_text());
-        first = false;
-    }
-    out += '}';
-}
 
 template <class Counts>
 void append_counts(std::string& out, const Counts& counts, bool first = true) {
@@ -75,6 +52,16 @@ Counts counts_of(const std::vector<const Record*>& records) {
     return counts;
 }
 
+Refused refused_of(UptimeRefusal::Why why) {
+    switch (why) {
+        case UptimeRefusal::Why::unknown_version:
+            return Refused::bad_query;
+        case UptimeRefusal::Why::bad_body:
+            return Refused::json_syntax;
+    }
+    return Refused::json_syntax;
+}
+
 /// "on=true/false/all" of the version routes.
 bool wanted(const std::optional<std::string>& asked, bool on) {
     if (asked == "true") return on;
@@ -88,7 +75,14 @@ Reports::Reports(const Parts& parts)
     : context_(parts.context),
       transports_(parts.transports),
       uptimes_(parts.uptimes),
-      answers_(parts.answers) {}
+      traffic_(parts.traffic),
+      answers_(parts.answers),
+      visor_routes_(
+          uptimes_.visors(),
+          {[this](const VisorUptime& visor) { return visor_on(visor); },
+           [this](UptimeRefusal::Why why) { answers_.count(refused_of(why)); },
+           [this](const Error& error) { return answers_.store_failed(error); }}
+      ) {}
 
 void Reports::add_to(http::Router& router) {
     using Open = Task<Response> (Reports::*)(Request&);
@@ -101,8 +95,7 @@ void Reports::add_to(http::Router& router) {
     get("/transports/stats/{pk}", &Reports::stats_of_key);
     get("/all-transports/stats", &Reports::stats);
     get("/all-transports/per-key-stats", &Reports::stats_per_key);
-    get("/uptimes", &Reports::uptimes);
-    on(Method::post, "/uptimes", &Reports::post_uptimes);
+    visor_routes_.add_to(router);
     get("/uptimes/transports", &Reports::transport_uptimes);
     on(Method::post, "/uptimes/transports", &Reports::post_transport_uptimes);
     get("/metrics/uptime", &Reports::uptime_totals);
@@ -214,7 +207,7 @@ Task<Response> Reports::stats_per_key(Request&) {
 // ---------------------------------------------------------------- uptimes
 
 bool Reports::visor_on(const VisorUptime& visor) const {
-    if (context_.clock.wall() - visor.last_seen < kHeartbeatOn) return true;
+    if (uptimes_.visors().heard_of(visor)) return true;
     const auto& records = transports_.table().of_edge(EdgeKey(visor.key));
     const auto live = std::count_if(records.begin(), records.end(), [this](const Record* record) {
         return has_heartbeats(record->entry.type) && transport_on(*record);
@@ -224,119 +217,33 @@ bool Reports::visor_on(const VisorUptime& visor) const {
 
 bool Reports::transport_on(const Record& record) const {
     const Duration age = context_.clock.now() - record.last_sign;
-    return age < (record.held ? kHeartbeatOn : kTransportOn);
+    return age < (record.held ? Duration(services::kHeartbeatOn) : kTransportOn);
 }
 
-std::optional<int> Reports::read_version(std::string_view text, Response& refusal) {
-    if (text.empty() || text == "v1") return 1;
-    if (text == "v2") return 2;
-    if (text == "v3") return 3;
-    std::string message = "unknown version: ";
-    message += text.substr(0, 32);
-    refusal = refused(Refused::bad_query, 400, message);
-    return std::nullopt;
-}
-
-std::optional<Reports::Question> Reports::read_question(
-    const Request& request, Response& refusal, bool of_transports
-) {
-    Question question;
-    const auto version = read_version(request.query("v").value_or(""), refusal);
-    if (!version) return std::nullopt;
-    question.version = *version;
-    question.keys = names_of(request.query("visors").value_or(""), ';');
-    if (!of_transports) return question;
-    question.ids = names_of(request.query("tp").value_or(""), ';');
-    question.type = request.query("type").value_or("");
-    question.edges = request.query("edges") == "true";
+std::optional<UptimeQuestion> Reports::read_question(const Request& request, Response& refusal) {
+    UptimeRefusal why;
+    auto question = services::question_of_query(request, why);
+    if (!question) refusal = refused(refused_of(why.why), 400, why.text);
     return question;
-}
-
-std::optional<Reports::Question> Reports::read_body(const Request& request, Response& refusal) {
-    const auto parsed = transport::parse_body(request.body);
-    const auto bad = [&] {
-        refusal = refused(Refused::json_syntax, 400, "invalid JSON body");
-        return std::nullopt;
-    };
-    if (!parsed || !parsed->is_object()) return bad();
-    const json::object& object = parsed->get_object();
-    const auto text = [&](std::string_view name) {
-        const json::value* value = object.if_contains(name);
-        return value != nullptr && value->is_string() ? std::string(value->get_string())
-                                                      : std::string();
-    };
-    const auto names = [&](std::string_view name, Names& into) {
-        const json::value* value = object.if_contains(name);
-        if (value == nullptr || value->is_null()) return true;
-        if (!value->is_array()) return false;
-        for (const json::value& each : value->get_array()) {
-            if (!each.is_string()) return false;
-            into.merge(names_of(each.get_string(), ';'));
-        }
-        return true;
-    };
-    Question question;
-    if (!names("pks", question.keys) || !names("ids", question.ids)) return bad();
-    const auto version = read_version(text("v"), refusal);
-    if (!version) return std::nullopt;
-    question.version = *version;
-    question.type = text("type");
-    const json::value* edges = object.if_contains("edges");
-    question.edges = edges != nullptr && edges->is_bool() && edges->get_bool();
-    return question;
-}
-
-Task<Response> Reports::uptimes(Request& request) {
-    Response refusal;
-    auto question = read_question(request, refusal, /*of_transports=*/false);
-    if (!question) co_return refusal;
-    co_return co_await answer_visors(std::move(*question));
-}
-
-Task<Response> Reports::post_uptimes(Request& request) {
-    Response refusal;
-    auto question = read_body(request, refusal);
-    if (!question) co_return refusal;
-    co_return co_await answer_visors(std::move(*question));
-}
-
-Task<Response> Reports::answer_visors(Question question) {
-    const auto visors = co_await uptimes_.visors();
-    if (!visors) co_return answers_.store_failed(visors.error());
-    std::string body = "[";
-    for (const VisorUptime& visor : **visors) {
-        const std::string key = visor.key.to_text();
-        if (!question.keys.empty() && !question.keys.contains(key)) continue;
-        if (body.size() > 1) body += ',';
-        body += fmt::format(R"({{"pk":"{}","on":{})", key, visor_on(visor));
-        if (question.version >= 2 && !visor.version.empty()) {
-            body += R"(,"version":)";
-            services::append_string(body, visor.version, JsonStyle::c);
-        }
-        append_days(body, visor.days, question.version);
-        body += '}';
-    }
-    body += ']';
-    co_return json_response(200, std::move(body), JsonStyle::c);
 }
 
 Task<Response> Reports::transport_uptimes(Request& request) {
     Response refusal;
-    auto question = read_question(request, refusal, /*of_transports=*/true);
+    auto question = read_question(request, refusal);
     if (!question) co_return refusal;
     co_return co_await answer_transports(std::move(*question));
 }
 
 Task<Response> Reports::post_transport_uptimes(Request& request) {
-    Response refusal;
-    auto question = read_body(request, refusal);
-    if (!question) co_return refusal;
+    UptimeRefusal why;
+    auto question = services::question_of_body(request.body, why);
+    if (!question) co_return refused(refused_of(why.why), 400, why.text);
     co_return co_await answer_transports(std::move(*question));
 }
 
 Task<Response> Reports::uptimes_by_ids(Request& request) {
     Response refusal;
-    auto question = read_question(request, refusal, /*of_transports=*/true);
+    auto question = read_question(request, refusal);
     if (!question) co_return refusal;
     question->ids = names_of(request.param("ids"), ',');
     co_return co_await answer_transports(std::move(*question));
@@ -344,13 +251,13 @@ Task<Response> Reports::uptimes_by_ids(Request& request) {
 
 Task<Response> Reports::uptimes_by_visors(Request& request) {
     Response refusal;
-    auto question = read_question(request, refusal, /*of_transports=*/true);
+    auto question = read_question(request, refusal);
     if (!question) co_return refusal;
     question->keys = names_of(request.param("pks"), ',');
     co_return co_await answer_transports(std::move(*question));
 }
 
-Task<Response> Reports::answer_transports(Question question) {
+Task<Response> Reports::answer_transports(UptimeQuestion question) {
     if (const auto synced = co_await transports_.sync(); !synced)
         co_return answers_.store_failed(synced.error());
     const auto all = co_await uptimes_.transports();
@@ -384,7 +291,7 @@ Task<Response> Reports::answer_transports(Question question) {
                 );
             }
         }
-        append_days(body, each.days, question.version);
+        services::append_days(body, each.days, question.version);
         body += '}';
     }
     body += ']';
@@ -421,7 +328,7 @@ Task<Response> Reports::uptime_totals(Request&) {
 // ---------------------------------------------------------------- versions
 
 Task<Response> Reports::version_counts(Request& request) {
-    const auto visors = co_await uptimes_.visors();
+    const auto visors = co_await uptimes_.visors().visors();
     if (!visors) co_return answers_.store_failed(visors.error());
     const auto on = request.query("on");
     Counts counts;
@@ -436,11 +343,11 @@ Task<Response> Reports::version_counts(Request& request) {
 }
 
 Task<Response> Reports::versions(Request& request) {
-    const auto visors = co_await uptimes_.visors();
+    const auto visors = co_await uptimes_.visors().visors();
     if (!visors) co_return answers_.store_failed(visors.error());
     const auto on = request.query("on");
     const bool status = request.query("status") == "true";
-    const Names keys = names_of(request.param("pks"), ',');
+    const services::NameSet keys = names_of(request.param("pks"), ',');
     std::string body = "[";
     for (const VisorUptime& visor : **visors) {
         const std::string key = visor.key.to_text();

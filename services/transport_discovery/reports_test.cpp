@@ -190,6 +190,48 @@ TEST_CASE("reports: days past showing are forgotten") {
     CHECK(tpd.get("/uptimes").body == "[]\n");
 }
 
+TEST_CASE("uptimes: a visor cannot fill the store with transports that nobody has") {
+    Day day;
+    TestStore store(day, TestStore::memory());
+    const auto ids_of = [](unsigned from, std::size_t count) {
+        std::vector<transport::TransportId> ids(count);
+        for (transport::TransportId& id : ids) {
+            id.bytes[0] = static_cast<std::byte>(from >> 8U);
+            id.bytes[1] = static_cast<std::byte>(from++);
+        }
+        return ids;
+    };
+    const std::string key = "transport-discovery:tp-uptime:_index";
+    const auto kept = [&] { return day.loop.run(store.raw().count(key)).value(); };
+    Uptimes uptimes(
+        day.context, store.raw(), {.transports_max = 20, .new_max = 7, .new_scarce = 3}
+    );
+    const auto tell = [&](std::vector<transport::TransportId> ids, int by) {
+        day.loop.run(uptimes.transports_seen(std::move(ids), visor(by).public_key)).value();
+        return kept();
+    };
+    CHECK(tell(ids_of(0, 5), 1) == 5);
+    CHECK(tell(ids_of(5, 5), 1) == 7);
+    CHECK(tell(ids_of(7, 5), 1) == 7);
+    CHECK(day.loop.metrics.counter("transport_discovery_uptime_left_out_total", "").value() == 5);
+    // Others have theirs, where half is taken a little each.
+    CHECK(tell(ids_of(100, 7), 2) == 14);
+    CHECK(tell(ids_of(200, 7), 3) == 17);
+    CHECK(tell(ids_of(300, 7), 4) == 20);
+    CHECK(tell(ids_of(400, 7), 5) == 20);
+    // What is kept goes on.
+    day.clock.advance(24h);
+    CHECK(tell(ids_of(0, 1), 6) == 20);
+    const auto seen = day.loop.run(uptimes.transports()).value();
+    CHECK(std::ranges::count_if(*seen, [](const auto& each) {
+              return each.days.size() == 2;
+          }) == 1);
+    // A week after the last heartbeat there is room again, and each day everybody's own.
+    day.clock.advance(8 * 24h);
+    day.loop.run(uptimes.sweep()).value();
+    CHECK(tell(ids_of(500, 9), 1) == 7);
+}
+
 TEST_CASE("reports: versions") {
     TestWorld world;
     TestStore store(world, TestStore::memory());

@@ -119,6 +119,10 @@ std::string_view reason(Refused why) noexcept {
             return "rate_limit";
         case Refused::store_unavailable:
             return "store_unavailable";
+        case Refused::too_large:
+            return "too_large";
+        case Refused::busy:
+            return "busy";
     }
     return "unknown";
 }
@@ -170,12 +174,17 @@ Routes::Routes(const Parts& parts)
 void Routes::add_to(http::Router& router) {
     using Signed = Task<Response> (Routes::*)(Request&, Caller);
     using Open = Task<Response> (Routes::*)(Request&);
-    const auto signed_on = [this, &router](Method method, std::string_view path, Signed handler) {
-        router.on(
-            method, path, auth_.signed_by_anyone([this, handler](Request& request, Caller caller) {
-                return (this->*handler)(request, caller);
-            })
-        );
+    using Success = services::RequestAuth::Success;
+    const auto signed_on = [this, &router](
+                               Method method,
+                               std::string_view path,
+                               Signed handler,
+                               Success success = Success::uses_nonce
+                           ) {
+        auto call = [this, handler](Request& request, Caller caller) {
+            return (this->*handler)(request, caller);
+        };
+        router.on(method, path, auth_.signed_by_anyone(std::move(call), success));
     };
     const auto open_on = [this, &router](Method method, std::string_view path, Open handler) {
         router.on(method, path, [this, handler](Request& request) {
@@ -188,8 +197,9 @@ void Routes::add_to(http::Router& router) {
         });
     }
     auth_.add_to(router);
-    signed_on(Method::post, "/transports/", &Routes::post_signed);
-    signed_on(Method::post, "/v3/transports/", &Routes::post_bare);
+    // Their success is a 201.
+    signed_on(Method::post, "/transports/", &Routes::post_signed, Success::leaves_nonce);
+    signed_on(Method::post, "/v3/transports/", &Routes::post_bare, Success::leaves_nonce);
     open_on(Method::get, "/transports/{what}", &Routes::get_one);
     open_on(Method::get, "/v3/transports/{what}", &Routes::get_by_edge_v3);
     open_on(Method::post, "/transports/edges", &Routes::post_edges);
@@ -243,10 +253,10 @@ Response Routes::malformed(const Error& error, bool style_c) {
 Task<> Routes::seen(
     crypto::PublicKey caller, std::string version, std::vector<TransportId> transports
 ) {
-    const auto visor = co_await uptimes_.visor_seen(caller, std::move(version));
+    const auto visor = co_await uptimes_.visors().seen(caller, std::move(version));
     if (!visor) answers_.note_failure(visor.error());
     if (transports.empty()) co_return;
-    const auto marked = co_await uptimes_.transports_seen(std::move(transports));
+    const auto marked = co_await uptimes_.transports_seen(std::move(transports), caller);
     if (!marked) answers_.note_failure(marked.error());
 }
 

@@ -28,6 +28,10 @@ enum class Refused {
     not_an_edge,
     rate_limit,
     store_unavailable,
+    /// Too much for one answer.
+    too_large,
+    /// Too many such answers are being made.
+    busy,
 };
 inline constexpr std::array kRefused{
     Refused::json_syntax,
@@ -39,6 +43,8 @@ inline constexpr std::array kRefused{
     Refused::not_an_edge,
     Refused::rate_limit,
     Refused::store_unavailable,
+    Refused::too_large,
+    Refused::busy,
 };
 std::string_view reason(Refused why) noexcept;
 

@@ -4,10 +4,15 @@
 
 #include "base/test.hpp"
 #include "framework/harness/harness.hpp"
+#include "framework/harness/problems.hpp"
 #include "http/gzip.hpp"
 #include "http/signed_request.hpp"
+#include "services/common/test_blocks.hpp"
+#include "services/common/test_feed_visor.hpp"
+#include "services/dmsg_discovery/service.hpp"
+#include "services/dmsg_server/service.hpp"
 #include "services/transport_discovery/config.hpp"
-#include "services/transport_discovery/test_tpd.hpp"
+#include "services/transport_discovery/test_traffic.hpp"
 
 namespace skywire::tpd {
 namespace {
@@ -31,12 +36,7 @@ std::string file(const std::string& members) {
 }
 
 std::string problems_of(const std::string& members) {
-    std::string all;
-    const auto types = registry();
-    const auto loaded = framework::load_deployment("test.json", file(members), types);
-    for (const auto& problem : loaded.problems)
-        all += problem.to_string("test.json") + "\n";
-    return all;
+    return harness::problems_of(registry(), file(members));
 }
 
 http::Response send_as(
@@ -166,6 +166,71 @@ TEST_CASE("transport-discovery: a restart brings the transports back and opens n
     CHECK(harness.stop() == 0);
 }
 
+TEST_CASE("transport-discovery: a visor's feed over dmsg tells of traffic, which outlasts a restart"
+) {
+    const auto own = crypto::deterministic_key_pair("discovery");
+    const auto entry = signed_entry(visor(1), visor(2));
+    cxo::TelemetryRow row;
+    row.transport = entry.entry.id.bytes;
+    row.sent = 1'000;
+    row.latency_avg = 2.5F;
+    const auto shard = static_cast<std::uint8_t>(static_cast<unsigned>(row.transport[0]) / 16);
+    services::FeedVisorOptions options(visor(1), own.public_key);
+    options.port = 50;
+    options.path = cxo::telemetry_path(shard);
+    const Bytes leaf = cxo::write_shard({shard, {row}});
+    options.leaf = as_text(leaf);
+    framework::ServiceRegistry types = registry();
+    types.add(services::dmsg_discovery_type());
+    types.add(services::dmsg_server_type());
+    types.add(services::feed_visor_type(std::move(options)));
+    Harness harness(
+        std::move(types),
+        fmt::format(
+            R"({{"services":[{},{{"type":"transport-discovery","name":"tpd","addr":"{}",)"
+            R"("metrics_addr":"127.0.0.1:9191",)"
+            R"("secret_key":"{}","dmsg":{{"discovery":"http://127.0.0.1:9090"}}}},)"
+            R"({{"type":"visor","name":"visor","depends_on":["tpd"]}}]}})",
+            services::dmsg_blocks(),
+            kAddress,
+            own.secret_key.reveal_text()
+        )
+    );
+    REQUIRE(harness.boot());
+    // It is not registered before the visor tells of it.
+    harness.advance(10s);
+    CHECK(harness.get(kAddress, "/metrics").body == "[]\n");
+    const auto nonce =
+        parse_json(harness.get(kAddress, "/security/nonces/" + visor(1).public_key.to_text()).body)
+            .value()
+            .at("next_nonce")
+            .to_number<std::uint64_t>();
+    CHECK(
+        send_as(harness, visor(1), nonce, Method::post, "/transports/", body_of({entry})).status ==
+        201
+    );
+    const std::string side = TestTraffic::side(entry.entry, 1) == 0 ? "a" : "b";
+    const std::string expected = fmt::format(
+        R"([{{"id":"{}","type":"stcpr","live":true,"latency":{{"min":2500,"max":2500,"avg":2500}},)"
+        R"("daily":[{{"date":"2023-11-14","{}":{{"sent":1000,"recv":0}}}}]}}])",
+        entry.entry.id.to_text(),
+        side
+    );
+    const auto told = [&] { return harness.get(kAddress, "/metrics").body == expected + "\n"; };
+    harness.advance_until("its traffic is told", told, 1s, 2min);
+    // The feed has it without being asked: more than the gzip of an empty list.
+    const auto published = [&] {
+        const std::string text = harness.get("127.0.0.1:9191", "/metrics").body;
+        const std::size_t at = text.find(R"(feed_bytes{service="tpd",feed="tpd-metrics"} )");
+        if (at == std::string::npos) return false;
+        return std::stod(text.substr(text.find("} ", at) + 2)) > 100;
+    };
+    harness.advance_until("its traffic is published", published, 1s, 10s);
+    REQUIRE(harness.command("tpd", framework::Command::restart));
+    harness.advance_until("it is told as before", told, 1s, 1min);
+    CHECK(harness.stop() == 0);
+}
+
 TEST_CASE("transport-discovery: others in the process see its list and what changes") {
     const auto view = std::make_shared<TransportView>();
     const auto types = registry(view);
@@ -210,6 +275,8 @@ TEST_CASE("transport-discovery: the rules of its block") {
     CHECK(problems_of(R"(,"whitelist_keys":["zz"])").find("error") != std::string::npos);
     CHECK(problems_of(R"(,"held_timeout":"-1s")").find("error") != std::string::npos);
     CHECK(problems_of(R"(,"rate_limit_per_minute":-1)").find("error") != std::string::npos);
+    CHECK(problems_of(R"(,"metrics_days":36)").find("error") != std::string::npos);
+    CHECK(problems_of(R"(,"cxo_telemetry_port":69)").find("cxo_in_port") != std::string::npos);
     CHECK(problems_of(R"(,"held_timout":"1h")").find("held_timeout") != std::string::npos);
     const auto types = registry();
     const auto loaded = framework::load_deployment(
@@ -221,6 +288,39 @@ TEST_CASE("transport-discovery: the rules of its block") {
     CHECK(config.lifetimes.held == 24h);
     CHECK(config.rate_limit.per_minute == 30);
     CHECK(config.rate_limit.burst == 10);
+    CHECK(config.metrics_days == 35);
+    CHECK(config.list_renewal == 90s);
+    CHECK(config.metrics_reports_max == 1'000'000);
+    // There is no key.
+    CHECK(config.telemetry_port == 0);
+    // Transports of feeds do not end before they are taken again.
+    const auto shorter =
+        framework::load_deployment("test.json", file(R"(,"entry_timeout":"1m")"), types);
+    REQUIRE(shorter.config);
+    CHECK(read_config(*shorter.config->blocks[0].block).list_renewal == 20s);
+    const std::string key =
+        R"(,"secret_key":")" + visor(1).secret_key.reveal_text() + R"(","entry_timeout":")";
+    CHECK(problems_of(key + R"(2s")").find("entry_timeout") != std::string::npos);
+    CHECK(problems_of(key + R"(3s")").find("entry_timeout") == std::string::npos);
+    CHECK(problems_of(R"(,"entry_timeout":"2s")").find("cxo_in_port") == std::string::npos);
+    CHECK(
+        problems_of(R"(,"feed_layout":"older")").find("must be one of newest, old, both") !=
+        std::string::npos
+    );
+    const auto layouts_of = [&](const std::string& members) {
+        const auto file_loaded = framework::load_deployment(
+            "test.json",
+            file(R"(,"secret_key":")" + visor(1).secret_key.reveal_text() + '"' + members),
+            types
+        );
+        const Config read = read_config(*file_loaded.config.value().blocks.at(0).block);
+        CHECK(read.uptime_feed.value().layout == read.metrics_feed.value().layout);
+        return read.metrics_feed.value().layout;
+    };
+    using services::FeedLayout;
+    CHECK(layouts_of("") == FeedLayout::newest);
+    CHECK(layouts_of(R"(,"feed_layout":"old")") == FeedLayout::old);
+    CHECK(layouts_of(R"(,"feed_layout":"both")") == FeedLayout::both);
 }
 
 }  // namespace skywire::tpd

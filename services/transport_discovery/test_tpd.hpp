@@ -4,6 +4,7 @@
 #include "net/scope.hpp"
 #include "net/timer.hpp"
 #include "services/common/http_surface.hpp"
+#include "services/common/test_request.hpp"
 #include "services/common/test_store.hpp"
 #include "services/transport_discovery/leases.hpp"
 #include "services/transport_discovery/reports.hpp"
@@ -57,6 +58,7 @@ class TestTpd {
         Lifetimes lifetimes{std::chrono::minutes(5), std::chrono::hours(24)};
         bool shared = false;
         RateLimit::Options rate_limit;
+        Traffic::Options traffic;
     };
 
     TestTpd(TestWorld& world_in, services::ServiceStore& store, Options options)
@@ -64,6 +66,7 @@ class TestTpd {
           answers(world.loop.metrics, [this](const Error&) { ++store_failures; }),
           transports(world.context, store.store(), {options.lifetimes, options.shared}),
           uptimes(world.context, store.store()),
+          traffic(world.context, store.store(), transports, options.traffic),
           auth(
               world.context,
               store,
@@ -90,7 +93,7 @@ class TestTpd {
           ),
           rate_limit(options.rate_limit),
           routes({world.context, transports, uptimes, auth, answers, rate_limit}),
-          reports({world.context, transports, uptimes, answers}),
+          reports({world.context, transports, uptimes, traffic, answers}),
           surface(world.host, surface_options()) {
         world.loop.run(auth.open()).value();
         world.loop.run(leases.open()).value();
@@ -135,14 +138,10 @@ class TestTpd {
         std::string body = {},
         http::Fields fields = {}
     ) {
-        http::Request made;
-        made.method = method;
-        made.path = target.substr(0, target.find('?'));
-        made.target = std::move(target);
-        made.body = std::move(body);
-        made.fields = std::move(fields);
+        http::Request made =
+            services::local_request(method, std::move(target), std::move(body), std::move(fields));
         made.remote = std::move(remote);
-        return world.loop.run(handle(std::move(made)));
+        return world.loop.run(services::answer_of(surface.router(), std::move(made)));
     }
     http::Response get(std::string target) { return send(http::Method::get, std::move(target)); }
     /// Signed with the nonce that is due.
@@ -171,6 +170,7 @@ class TestTpd {
     Answers answers;
     Transports transports;
     Uptimes uptimes;
+    Traffic traffic;
     services::RequestAuth auth;
     net::Scope scope;
     Leases leases;
@@ -184,10 +184,6 @@ class TestTpd {
         services::HttpSurface::Options options;
         options.service_name = "transport-discovery";
         return options;
-    }
-
-    Task<http::Response> handle(http::Request request) {
-        co_return co_await surface.router().handle(request);
     }
 
     Task<> sweep() {

@@ -2,9 +2,9 @@
 // key's. An input is a line "METHOD TARGET", header lines, an empty line, and the body; the store
 // is kept for a while, so that requests meet one another.
 
-#include "net/test_loop.hpp"
 #include "services/common/http_surface.hpp"
-#include "services/common/test_host.hpp"
+#include "services/common/test_request.hpp"
+#include "services/transport_discovery/fuzz_parts.hpp"
 #include "services/transport_discovery/reports.hpp"
 #include "services/transport_discovery/routes.hpp"
 
@@ -23,15 +23,9 @@ constexpr std::string_view kMonitor =
 constexpr std::string_view kCaller =
     "03278a0cb02db85d65c453985dd99d7d017046b6eb0ac30c7daa433808d4ab855f";
 
-struct World {
+struct World : tpd::FuzzParts {
     World()
-        : loop(&clock),
-          host(loop.context),
-          store(host, {}),
-          opened(loop.run(store.open())),
-          answers(loop.metrics, {}),
-          transports(loop.context, store.store(), options()),
-          uptimes(loop.context, store.store()),
+        : FuzzParts(std::chrono::minutes(1)),
           auth(
               loop.context,
               store,
@@ -39,73 +33,19 @@ struct World {
           ),
           rate_limit({0, 10}),
           routes({loop.context, transports, uptimes, auth, answers, rate_limit}),
-          reports({loop.context, transports, uptimes, answers}),
+          reports({loop.context, transports, uptimes, traffic, answers}),
           surface(host, {}) {
         loop.run(auth.open()).value();
-        loop.run(transports.open()).value();
         routes.add_to(surface.router());
         reports.add_to(surface.router());
     }
-    ~World() { (void)loop.run(store.close(SteadyTime::max())); }
 
-    static tpd::Transports::Options options() {
-        return {{std::chrono::minutes(1), std::chrono::hours(1)}, /*shared=*/false};
-    }
-
-    ManualClock clock{WallTime(std::chrono::seconds(1'795'167'603))};
-    net::TestLoop loop;
-    services::TestHost host;
-    services::ServiceStore store;
-    Result<> opened;
-    tpd::Answers answers;
-    tpd::Transports transports;
-    tpd::Uptimes uptimes;
     services::RequestAuth auth;
     tpd::RateLimit rate_limit;
     tpd::Routes routes;
     tpd::Reports reports;
     services::HttpSurface surface;
 };
-
-std::string_view take_line(std::string_view& rest) {
-    const std::size_t end = std::min(rest.find('\n'), rest.size());
-    const std::string_view line = rest.substr(0, end);
-    rest.remove_prefix(std::min(end + 1, rest.size()));
-    return line;
-}
-
-http::Method method_of(std::string_view name) {
-    using http::Method;
-    for (const Method method : {Method::get, Method::head, Method::post, Method::delete_})
-        if (http::method_name(method) == name) return method;
-    return Method::other;
-}
-
-http::Request read_request(std::string_view input) {
-    http::Request request;
-    const std::string_view first = take_line(input);
-    const std::size_t space = std::min(first.find(' '), first.size());
-    request.method = method_of(first.substr(0, space));
-    request.method_text = first.substr(0, space);
-    request.target = first.substr(std::min(space + 1, first.size()));
-    if (request.target.empty() || request.target.front() != '/') request.target.insert(0, "/");
-    request.path = request.target.substr(0, request.target.find('?'));
-    while (!input.empty()) {
-        const std::string_view line = take_line(input);
-        if (line.empty()) break;
-        const std::size_t colon = line.find(':');
-        if (colon == std::string_view::npos) continue;
-        request.fields.add(std::string(line.substr(0, colon)), std::string(line.substr(colon + 1)));
-    }
-    request.body = input;
-    request.remote = net::Address::tcp(std::string(kCaller), 49152);
-    return request;
-}
-
-Task<unsigned> status_of(const http::Router& router, http::Request request) {
-    const http::Response response = co_await router.handle(request);
-    co_return response.status;
-}
 
 }  // namespace
 
@@ -117,9 +57,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         world = std::make_unique<World>();
     }
     const std::string_view input(reinterpret_cast<const char*>(data), size);
-    const unsigned status =
-        world->loop.run(status_of(world->surface.router(), read_request(input)));
-    if (status < 200 || status > 503) std::abort();
+    http::Request request = services::read_request(input);
+    request.remote = net::Address::tcp(std::string(kCaller), 49152);
+    const http::Response response =
+        world->loop.run(services::answer_of(world->surface.router(), std::move(request)));
+    if (response.status < 200 || response.status > 503) std::abort();
     // What is listed is what may be.
     const tpd::Table& table = world->transports.table();
     for (const transport::TransportId& id : table.ids())

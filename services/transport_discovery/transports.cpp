@@ -1,6 +1,7 @@
 #include "services/transport_discovery/transports.hpp"
 
 #include "services/transport_discovery/detail/store_layout.hpp"
+#include "store/pieces.hpp"
 
 #include <algorithm>
 #include <utility>
@@ -19,6 +20,8 @@ using transport::TransportId;
 
 /// Signatures of that many entries, 45 us each, are looked at before others have their turn.
 constexpr std::size_t kEntriesPerTurn = 8;
+/// Of those without signatures, whose keys alone are looked at.
+constexpr std::size_t kBareEntriesPerTurn = 64;
 
 LeftOut left_out_of(const Error& error) noexcept {
     using transport::errc;
@@ -120,23 +123,29 @@ Task<Result<>> Transports::put(std::vector<SignedEntry>& entries, Writer writer)
 
 Task<Result<>> Transports::put(std::vector<Entry>& entries, crypto::PublicKey writer) {
     if (const auto synced = co_await sync(); !synced) co_return synced.error();
-    const auto unwanted = [&](const Entry& entry) {
+    const auto wanted = [&](const Entry& entry) {
         if (const auto checked = transport::check_entry(entry); !checked)
-            return !left_out_for(left_out_of(checked.error()));
-        return !entry.has_edge(writer) && !left_out_for(LeftOut::not_an_edge);
+            return left_out_for(left_out_of(checked.error()));
+        return entry.has_edge(writer) || left_out_for(LeftOut::not_an_edge);
     };
-    std::erase_if(entries, unwanted);
+    std::vector<Entry> kept;
     std::vector<Change> changes;
+    kept.reserve(entries.size());
     changes.reserve(entries.size());
-    for (const Entry& entry : entries)
-        changes.push_back({entry, /*held=*/false});
+    for (std::size_t i = 0; i < entries.size(); ++i) {
+        if (i % kBareEntriesPerTurn == kBareEntriesPerTurn - 1) co_await pause();
+        if (!wanted(entries[i])) continue;
+        changes.push_back({entries[i], /*held=*/false});
+        kept.push_back(std::move(entries[i]));
+    }
+    entries = std::move(kept);
     co_return co_await store_all(std::move(changes));
 }
 
 // ---------------------------------------------------------------- writing
 
 Task<Result<>> Transports::store_all(std::vector<Change> changes) {
-    for (std::vector<Change>& piece : pieces(std::move(changes)))
+    for (std::vector<Change>& piece : store::pieces(std::move(changes)))
         if (const auto stored = co_await store_some(std::move(piece)); !stored)
             co_return stored.error();
     co_return Result<>();
@@ -201,7 +210,7 @@ void Transports::add_removal(store::Batch& batch, const Entry& entry) const {
 }
 
 Task<Result<>> Transports::remove(Ids ids, bool only_held) {
-    for (const Ids& piece : pieces(std::move(ids))) {
+    for (const Ids& piece : store::pieces(std::move(ids))) {
         store::Batch batch;
         Ids shown;
         for (const TransportId& id : piece) {
@@ -229,6 +238,17 @@ Task<Result<Erased>> Transports::erase(TransportId id, crypto::PublicKey caller)
     co_return Erased::done;
 }
 
+Task<Result<>> Transports::erase_all(Ids ids, crypto::PublicKey caller) {
+    if (ids.empty()) co_return Result<>();
+    if (const auto synced = co_await sync(); !synced) co_return synced.error();
+    const auto foreign = [&](const TransportId& id) {
+        const Record* record = table_.find(id);
+        return record == nullptr || !record->entry.has_edge(caller);
+    };
+    std::erase_if(ids, foreign);
+    co_return co_await remove(std::move(ids), /*only_held=*/false);
+}
+
 Task<Result<bool>> Transports::deregister(TransportId id) {
     if (const auto synced = co_await sync(); !synced) co_return synced.error();
     if (table_.find(id) == nullptr) co_return false;
@@ -240,27 +260,44 @@ Task<Result<bool>> Transports::deregister(TransportId id) {
 // ---------------------------------------------------------------- owners
 
 Task<Result<>> Transports::renew(crypto::PublicKey owner) {
-    std::vector<Change> held;
+    Ids held;
     for (const Record* record : table_.of_edge(EdgeKey(owner)))
-        if (record->held) held.push_back({record->entry, /*held=*/true});
+        if (record->held) held.push_back(record->entry.id);
     const SteadyTime now = context_.clock.now();
-    for (const std::vector<Change>& piece : pieces(std::move(held))) {
+    for (const Ids& piece : store::pieces(std::move(held))) {
         // In a store of our own a held record has no end that would have to be moved.
-        store::Batch batch;
-        for (const Change& change : piece) {
-            const Record* record = table_.find(change.entry.id);
-            // Another write may have come between.
-            const bool held_still = record != nullptr && record->held;
-            if (options_.shared && held_still) add_value(batch, record->entry, true);
-        }
-        if (!batch.changes.empty()) {
-            const auto applied = co_await store_.apply(std::move(batch));
-            if (!applied) co_return applied.error();
-        }
-        for (const Change& change : piece)
-            table_.sign(change.entry.id, now);
+        if (options_.shared)
+            if (const auto renewed = co_await renew_stored(piece); !renewed)
+                co_return renewed.error();
+        for (const TransportId& id : piece)
+            table_.sign(id, now);
     }
     co_return Result<>();
+}
+
+/// Moves the ends of those that still stand there as held. What another process has removed or
+/// written anew since it was read here is taken over.
+Task<Result<>> Transports::renew_stored(Ids ids) {
+    const auto values = co_await store_.get_many(keys_of(ids));
+    if (!values) co_return values.error();
+    store::Batch batch;
+    Ids differing;
+    for (std::size_t i = 0; i < ids.size(); ++i) {
+        const std::optional<std::string>& text = (*values)[i];
+        const auto stored = stored_transport(text.value_or(""));
+        if (!stored || !stored->held || stored->entry.id != ids[i]) {
+            differing.push_back(ids[i]);
+            continue;
+        }
+        batch.expected.push_back({transport_key(ids[i]), text});
+        add_value(batch, stored->entry, /*held=*/true);
+    }
+    if (!batch.changes.empty()) {
+        const auto applied = co_await store_.apply(std::move(batch));
+        if (!applied) co_return applied.error();
+        if (!*applied) differing = std::move(ids);
+    }
+    co_return co_await read_anew(std::move(differing));
 }
 
 Task<Result<>> Transports::owner_gone(crypto::PublicKey owner) {
@@ -281,7 +318,7 @@ Task<Result<>> Transports::sweep() {
         if (const auto read = co_await load_all(); !read) co_return read.error();
     }
     while (true) {
-        Ids ended = table_.take_ended(now, kChunk);
+        Ids ended = table_.take_ended(now, store::kPieceSize);
         if (ended.empty()) break;
         const auto dropped = co_await drop_ended(ended);
         if (dropped) continue;

@@ -71,6 +71,8 @@ class Transports {
     Task<Result<>> put(std::vector<transport::Entry>& entries, crypto::PublicKey writer);
 
     Task<Result<Erased>> erase(transport::TransportId id, crypto::PublicKey caller);
+    /// All of these whose edge the caller is, at once.
+    Task<Result<>> erase_all(std::vector<transport::TransportId> ids, crypto::PublicKey caller);
     /// Without asking for the edges; false: there was none.
     Task<Result<bool>> deregister(transport::TransportId id);
 
@@ -98,12 +100,14 @@ class Transports {
     bool left_out_for(LeftOut why);
     Task<Result<>> store_all(std::vector<Change> changes);
     Task<Result<>> store_some(std::vector<Change> changes);
+    Task<Result<>> renew_stored(Ids ids);
     Task<Result<>> remove(Ids ids, bool only_held);
     Task<Result<>> write(Ids shown, store::Batch batch);
     void add_value(store::Batch& batch, const transport::Entry& entry, bool held) const;
     void add_removal(store::Batch& batch, const transport::Entry& entry) const;
 
     Task<Result<>> load_all();
+    Task<Result<>> note_under_way(std::uint64_t newest);
     Task<Result<>> read_anew(Ids ids);
     Task<Result<>> read_changes(std::uint64_t newest);
     Task<Result<>> drop_ended(Ids ids);

@@ -1,5 +1,6 @@
 #include "services/transport_discovery/detail/store_layout.hpp"
 #include "services/transport_discovery/transports.hpp"
+#include "store/pieces.hpp"
 
 #include <algorithm>
 #include <unordered_set>
@@ -15,6 +16,8 @@ constexpr std::uint64_t kChangesReadMax = 1000;
 /// For a number that was taken and not written yet.
 constexpr Duration kMissingLifetime = 10s;
 constexpr Duration kReadAllInterval = 30s;
+/// More writes than are under way at any time.
+constexpr std::uint64_t kUnderWayMax = 256;
 
 }  // namespace
 
@@ -73,6 +76,7 @@ Task<Result<>> Transports::load_all() {
         const auto counter = co_await store_.get(changes_key());
         if (!counter) co_return counter.error();
         newest = number_of(*counter);
+        if (const auto noted = co_await note_under_way(newest); !noted) co_return noted.error();
     }
     Ids unlisted = table_.ids();
     const auto members = co_await store_.members(index_key());
@@ -86,11 +90,30 @@ Task<Result<>> Transports::load_all() {
     if (const auto read = co_await read_anew(ids); !read) co_return read.error();
     // Written by others without the index, or while it was read.
     if (const auto read = co_await read_anew(std::move(unlisted)); !read) co_return read.error();
-    if (options_.shared) {
-        seen_ = newest;
+    if (options_.shared) seen_ = std::max(seen_, newest);
+    co_return co_await forget(std::move(ids));
+}
+
+/// Before everything is read: writers take their number first and write then, so what they write
+/// may be too late for this reading. Their changes are looked for again.
+Task<Result<>> Transports::note_under_way(std::uint64_t newest) {
+    if (newest < seen_) {
+        // Another database, or one that was emptied.
+        seen_ = 0;
         missing_.clear();
     }
-    co_return co_await forget(std::move(ids));
+    const std::uint64_t known = std::max(seen_, newest - std::min(newest, kUnderWayMax));
+    std::vector<std::string> keys;
+    keys.reserve(static_cast<std::size_t>(newest - known));
+    for (std::uint64_t number = known + 1; number <= newest; ++number)
+        keys.push_back(change_key(number));
+    if (keys.empty()) co_return Result<>();
+    const auto changes = co_await store_.get_many(std::move(keys));
+    if (!changes) co_return changes.error();
+    const SteadyTime until = context_.clock.now() + kMissingLifetime;
+    for (std::size_t i = 0; i < changes->size(); ++i)
+        if (!(*changes)[i]) missing_.try_emplace(known + 1 + i, until);
+    co_return Result<>();
 }
 
 /// Takes ids without a value off the index.
@@ -107,7 +130,7 @@ Task<Result<>> Transports::forget(Ids ids) {
 }
 
 Task<Result<>> Transports::read_anew(Ids ids) {
-    for (const Ids& piece : pieces(std::move(ids))) {
+    for (const Ids& piece : store::pieces(std::move(ids))) {
         const auto values = co_await store_.get_many(keys_of(piece));
         if (!values) co_return values.error();
         for (std::size_t i = 0; i < piece.size(); ++i)

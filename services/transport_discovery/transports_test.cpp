@@ -1,4 +1,5 @@
 #include "base/test.hpp"
+#include "services/transport_discovery/detail/store_layout.hpp"
 #include "services/transport_discovery/test_tpd.hpp"
 
 namespace skywire::tpd {
@@ -315,6 +316,33 @@ TEST_CASE("transports: what others write into Redis without telling is found, an
     world.loop.run_until([&] { return tpd.transports.table().size() == 0; });
 }
 
+TEST_CASE("transports: a write that is under way while everything is read is not missed") {
+    TestWorld world;
+    store::RedisServer redis;
+    TestStore store(world, TestStore::redis(redis));
+    TestTpd::Options options;
+    options.shared = true;
+    for (int round = 0; round < 2; ++round) {
+        const Entry entry = signed_entry(visor(round), visor(round + 1)).entry;
+        const std::string id = entry.id.to_text();
+        // Everything is read at the start, and then now and again.
+        std::optional<TestTpd> tpd;
+        if (round == 1) tpd.emplace(world, *store, options);
+        const auto number = world.loop.run(store.raw().increment(detail::changes_key())).value();
+        if (round == 0) tpd.emplace(world, *store, options);
+        if (round == 1) world.clock.advance(31s);
+        CHECK(tpd->get("/all-transports").body.find(id) == std::string::npos);
+        store::Batch batch;
+        batch.changes.emplace_back(store::SetValue{
+            transport_key(entry.id), to_text({entry, world.clock.wall(), false}), 5min
+        });
+        batch.changes.emplace_back(store::AddToSet{index_key(), id});
+        batch.changes.emplace_back(store::SetValue{detail::change_key(number), id, 10min});
+        world.loop.run(store.raw().apply(std::move(batch))).value();
+        CHECK(tpd->get("/all-transports").body.find(id) != std::string::npos);
+    }
+}
+
 TEST_CASE("transports: signs of life renew what Redis keeps of held records") {
     TestWorld world;
     store::RedisServer redis;
@@ -338,6 +366,31 @@ TEST_CASE("transports: signs of life renew what Redis keeps of held records") {
     });
     CHECK(stored().held);
     CHECK(stored().last_update == before + 2min);
+}
+
+TEST_CASE("transports: a sign of life does not bring back what another discovery has changed") {
+    TestWorld world;
+    store::RedisServer redis;
+    TestStore first_store(world, TestStore::redis(redis));
+    TestStore second_store(world, TestStore::redis(redis));
+    TestTpd::Options options;
+    options.shared = true;
+    TestTpd first(world, *first_store, options);
+    TestTpd second(world, *second_store, options);
+    const SignedEntry removed = signed_entry(visor(1), visor(2));
+    const SignedEntry kept = signed_entry(visor(1), visor(3));
+    post(first, visor(1), {removed, kept});
+    REQUIRE(listed(second, removed));
+
+    const std::string id = removed.entry.id.to_text();
+    CHECK(second.send_as(visor(1), Method::delete_, "/transports/id:" + id).status == 200);
+    // The first has not looked since.
+    REQUIRE(first.transports.table().find(removed.entry.id) != nullptr);
+    world.clock.advance(2min);
+    CHECK(world.loop.run(first.transports.renew(visor(1).public_key)));
+    CHECK(first.transports.table().find(removed.entry.id) == nullptr);
+    CHECK(first.transports.table().find(kept.entry.id)->last_sign == world.clock.now());
+    CHECK_FALSE(world.loop.run(first_store.raw().get(transport_key(removed.entry.id))).value());
 }
 
 TEST_CASE("transports: a store that does not answer is told, and nothing has changed") {

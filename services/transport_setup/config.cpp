@@ -8,6 +8,9 @@ namespace {
 using framework::Block;
 using framework::FieldKind;
 
+constexpr std::string_view kVisorsRegister =
+    "is not needed: visors register their transports themselves";
+
 /// Where plain HTTP is served; nothing: it is not.
 std::optional<net::Address> http_address(const Block& block) {
     if (const auto addr = block.address("addr")) return addr;
@@ -20,10 +23,7 @@ std::optional<net::Address> http_address(const Block& block) {
 
 framework::FieldTable config_fields() {
     return {
-        {.name = "config_path",
-         .kind = FieldKind::path,
-         .description = "A JSON file with these keys, which win over those of the block.",
-         .block_file = true},
+        services::block_file_field(),
         {.name = "public_key",
          .kind = FieldKind::public_key,
          .description = "The service's key on dmsg, by which visors know it; follows from "
@@ -54,38 +54,20 @@ framework::FieldTable config_fields() {
          .kind = FieldKind::list,
          .description = "Keys that may ask for transports over dmsg; others get 403.",
          .element = FieldKind::public_key},
-        {.name = "metrics_addr",
-         .kind = FieldKind::address,
-         .description = "Where this service's own series are served at /metrics; empty is off."},
-        {.name = "transport_discovery",
-         .kind = FieldKind::url,
-         .description = "Not used.",
-         .legacy = "is not needed: visors register their transports themselves"},
-        {.name = "transport_discovery_dmsg",
-         .kind = FieldKind::url,
-         .description = "Not used.",
-         .legacy = "is not needed: visors register their transports themselves"},
-        {.name = "tag",
-         .kind = FieldKind::string,
-         .description = "Logger name.",
-         .legacy = "is not needed: log lines carry the block's label"},
+        services::health_addr_field(),
+        services::metrics_addr_field(),
+        services::legacy_field("transport_discovery", FieldKind::url, kVisorsRegister),
+        services::legacy_field("transport_discovery_dmsg", FieldKind::url, kVisorsRegister),
+        services::tag_field(),
     };
 }
 
 void check_config(const Block& block, framework::Problems& problems) {
-    if (!block.secret_key("secret_key")) {
-        problems.push_back(
-            block.problem("secret_key", "a transport-setup needs a secret_key, or a keyfile")
-        );
-    }
-    services::check_key_pair(block, problems);
+    services::check_identity(block, "a transport-setup", problems);
     services::check_dmsg(block, problems);
-    const Block dmsg = block.object("dmsg");
-    if (dmsg.text("discovery").empty() && dmsg.text("discovery_dmsg").empty()) {
-        problems.push_back(block.problem(
-            "dmsg", "a transport-setup needs dmsg.discovery, where it finds the visors"
-        ));
-    }
+    services::check_discovery_given(
+        block, "a transport-setup needs dmsg.discovery, where it finds the visors", problems
+    );
     if (!block.address("addr") && block.public_keys("dmsg_whitelist").empty() &&
         block.integer("port") == 0) {
         problems.push_back(
@@ -116,7 +98,7 @@ framework::BlockFacts config_facts(const Block& block) {
     if (const auto address = http_address(block)) {
         const char* const key = block.address("addr") ? "addr" : "port";
         facts.ports.push_back({framework::PortUse::Transport::tcp, *address, key});
-        facts.health_address = address;
+        facts.health_address = services::health_address_for_others(block, address);
     }
     if (const auto metrics = block.address("metrics_addr"))
         facts.ports.push_back({framework::PortUse::Transport::tcp, *metrics, "metrics_addr"});

@@ -1,5 +1,6 @@
 #include "services/transport_setup/routes.hpp"
 
+#include "base/counted.hpp"
 #include "dmsg/code.hpp"
 #include "net/deadline.hpp"
 #include "router/transport_calls.hpp"
@@ -29,18 +30,6 @@ std::string dial_text(const Error& error) {
     return code.category() == dmsg::code_category() ? code.message() : error.message();
 }
 
-/// Counts a request for as long as it lives.
-class UnderWay {
- public:
-    explicit UnderWay(std::size_t& count) : count_(count) { ++count_; }
-    ~UnderWay() { --count_; }
-    UnderWay(const UnderWay&) = delete;
-    UnderWay& operator=(const UnderWay&) = delete;
-
- private:
-    std::size_t& count_;
-};
-
 }  // namespace
 
 Routes::Routes(const net::Context& context, Dial dial, Options options)
@@ -63,7 +52,7 @@ Task<Response> Routes::guarded(Request& request, Handler handler) {
         co_return refuse(403, "this key may not ask for transports", "not_allowed");
     if (under_way_ >= options_.requests_max)
         co_return refuse(503, "too many visors are being asked", "busy");
-    const UnderWay counted(under_way_);
+    const Counted counted(under_way_);
     co_return co_await (this->*handler)(request);
 }
 

@@ -7,6 +7,7 @@
 #include "dmsg/client/client_rig.hpp"
 #include "router/transport_calls.hpp"
 #include "rpc/server.hpp"
+#include "services/common/test_recorded.hpp"
 #include "transport/entry.hpp"
 
 namespace skywire::transport_setup {
@@ -15,6 +16,7 @@ namespace {
 using namespace std::chrono_literals;
 using dmsg::test::key_of;
 using dmsg::test::Running;
+using services::local_request;
 
 /// A visor as far as transport-setup sees it.
 class Visor {
@@ -86,24 +88,14 @@ struct World {
         routes->add_to(router);
     }
 
-    Task<http::Response> handle(http::Request request) {
-        co_return co_await router.handle(request);
+    http::Response send(http::Request made) {
+        return rig.world.run(services::answer_of(router, std::move(made)));
     }
-    static http::Request request(http::Method method, std::string path, std::string body) {
-        http::Request made;
-        made.method = method;
-        made.target = path;
-        made.path = std::move(path);
-        made.body = std::move(body);
-        made.remote = net::Address::tcp("127.0.0.1", 40000);
-        return made;
-    }
-    http::Response send(http::Request made) { return rig.world.run(handle(std::move(made))); }
     http::Response post(std::string path, std::string body) {
-        return send(request(http::Method::post, std::move(path), std::move(body)));
+        return send(local_request(http::Method::post, std::move(path), std::move(body)));
     }
     http::Response get(std::string path) {
-        return send(request(http::Method::get, std::move(path), {}));
+        return send(local_request(http::Method::get, std::move(path)));
     }
     std::uint64_t counted(const std::string& outcome) {
         return rig.counted("tps", "transport_setup_requests_total", "outcome", outcome);
@@ -123,25 +115,17 @@ struct World {
 
 TEST_CASE("transport-setup: the recorded requests") {
     World world;
-    const json::value file = test::vectors("services/tps_http_2025.json");
     std::size_t compared = 0;
-    for (const json::value& pair : file.at("pairs").as_array()) {
-        const std::string name = test::text(pair, "name");
-        INFO(name);
+    for (const services::Recorded& pair : services::recorded("services/tps_http_2025.json")) {
+        INFO(pair.name);
         // The service's own /health: another test's.
-        if (name == "health_404") continue;
-        const json::value& asked = pair.at("request");
-        const auto method =
-            test::text(asked, "method") == "GET" ? http::Method::get : http::Method::post;
-        const auto response =
-            world.send(World::request(method, test::text(asked, "path"), test::text(asked, "body"))
-            );
-        const json::value& expected = pair.at("response");
-        CHECK(response.status == expected.at("status").to_number<unsigned>());
+        if (pair.name == "health_404") continue;
+        const auto response = world.send(pair.request);
+        CHECK(static_cast<int>(response.status) == pair.status);
         CHECK(response.fields.get("Content-Type") == "text/plain; charset=utf-8");
-        std::string body = test::text(expected, "body");
+        std::string body = pair.body;
         // Two objects are recorded; ours is the first alone.
-        if (name == "add_same") body.resize(body.find('\n') + 1);
+        if (pair.name == "add_same") body.resize(body.find('\n') + 1);
         CHECK(response.body_view() == body);
         ++compared;
     }
@@ -212,7 +196,7 @@ TEST_CASE("transport-setup: over dmsg only who is named may ask") {
     options.whitelist.insert(key_of("operator"));
     World world(options);
     Visor visor(world.rig, "a");
-    auto request = World::request(http::Method::post, "/add", World::add_body("a", "b", "stcpr"));
+    auto request = local_request(http::Method::post, "/add", World::add_body("a", "b", "stcpr"));
     request.remote = net::Address::tcp(key_of("stranger").to_text(), 49153);
     const auto refused = world.send(request);
     CHECK(refused.status == 403);
@@ -232,8 +216,9 @@ TEST_CASE("transport-setup: a flood of requests is bounded") {
     const auto ask = [&] {
         return Running<http::Response>(
             world.rig.world,
-            world.handle(
-                World::request(http::Method::post, "/add", World::add_body("a", "b", "stcpr"))
+            services::answer_of(
+                world.router,
+                local_request(http::Method::post, "/add", World::add_body("a", "b", "stcpr"))
             )
         );
     };

@@ -76,20 +76,16 @@ class TransportSetup final : public HttpWork {
 }  // namespace
 
 framework::ServiceType transport_setup_type() {
-    framework::ServiceType type;
-    type.name = kName;
+    framework::ServiceType type = http_service_type(kName);
     type.summary = "makes and removes transports of visors on request";
     type.fields = transport_setup::config_fields();
-    type.milestones = http_milestones();
-    type.edges = http_edges();
     type.check = transport_setup::check_config;
     type.facts = transport_setup::config_facts;
+    // It keeps nothing.
+    type.externals = nullptr;
     type.make = [](const framework::Block& block) -> Result<std::unique_ptr<framework::Service>> {
         Config config = transport_setup::read_config(block);
-        HttpServiceOptions options;
-        options.type_name = kName;
-        options.common = config.common;
-        options.dmsg = config.dmsg;
+        HttpServiceOptions options = http_service_options(kName, config);
         return make_http_service(
             std::move(options),
             [config = std::move(config)](const HttpParts& parts) -> std::unique_ptr<HttpWork> {

@@ -4,6 +4,8 @@
 
 #include "base/test.hpp"
 #include "framework/harness/harness.hpp"
+#include "framework/harness/problems.hpp"
+#include "services/common/test_blocks.hpp"
 #include "services/dmsg_discovery/service.hpp"
 #include "services/dmsg_server/service.hpp"
 
@@ -14,7 +16,6 @@ using harness::Harness;
 
 constexpr const char* kAddress = "127.0.0.1:9080";
 const crypto::KeyPair kKeys = crypto::deterministic_key_pair("transport-setup");
-const crypto::KeyPair kServer = crypto::deterministic_key_pair("server");
 
 framework::ServiceRegistry registry() {
     framework::ServiceRegistry made;
@@ -30,20 +31,12 @@ std::string block(const std::string& members) {
 }
 
 std::string file(const std::string& members) {
-    return R"({"services":[{"type":"dmsg-discovery","name":"dmsgd","addr":"127.0.0.1:9090",)"
-           R"("testing":true},{"type":"dmsg-server","name":"dmsgs","local_address":)"
-           R"("127.0.0.1:8081","public_address":"127.0.0.1:8081","health_endpoint_address":)"
-           R"("127.0.0.1:8082","discovery":"http://127.0.0.1:9090","secret_key":")" +
-           kServer.secret_key.reveal_text() + R"("},)" +
+    return R"({"services":[)" + services::dmsg_blocks() + ',' +
            block(R"(,"dmsg":{"discovery":"http://127.0.0.1:9090"})" + members) + "]}";
 }
 
 std::string problems_of(const std::string& members) {
-    std::string all;
-    const std::string text = R"({"services":[)" + block(members) + "]}";
-    for (const auto& problem : framework::load_deployment("test.json", text, registry()).problems)
-        all += problem.to_string("test.json") + "\n";
-    return all;
+    return harness::problems_of(registry(), R"({"services":[)" + block(members) + "]}");
 }
 
 }  // namespace
@@ -85,7 +78,10 @@ TEST_CASE("transport-setup: a port alone is open to all, and says so; no port is
 
     Harness silent(
         registry(),
-        file(R"(,"port":0,"dmsg_whitelist":[")" + kServer.public_key.to_text() + R"("])")
+        file(
+            R"(,"port":0,"dmsg_whitelist":[")" + services::kDmsgServerKeys.public_key.to_text() +
+            R"("])"
+        )
     );
     REQUIRE(silent.boot());
     CHECK_FALSE(silent.network().listening().contains(":9080"));
@@ -99,7 +95,10 @@ TEST_CASE("transport-setup: the rules of its block") {
     CHECK(problems_of(discovery).find("nobody can ask") != std::string::npos);
     CHECK(problems_of(discovery + R"(,"port":70000)").find("error") != std::string::npos);
     CHECK(
-        problems_of(discovery + R"(,"port":80,"public_key":")" + kServer.public_key.to_text() + '"')
+        problems_of(
+            discovery + R"(,"port":80,"public_key":")" +
+            services::kDmsgServerKeys.public_key.to_text() + '"'
+        )
             .find("does not belong to secret_key") != std::string::npos
     );
 }

@@ -3,7 +3,7 @@
 #include "base/metrics.hpp"
 #include "dmsg/client/ports.hpp"
 #include "dmsg/stream.hpp"
-#include "net/stream.hpp"
+#include "net/forwarding_stream.hpp"
 
 #include <list>
 #include <memory>
@@ -30,12 +30,15 @@ class OpenStreams {
 
 /// A stream as a client gives it out: known to its client, and the holder of its local port where
 /// that is its own.
-class ClientStream final : public net::Stream {
+class ClientStream final : public net::ForwardingStream {
  public:
     ClientStream(
         std::shared_ptr<OpenStreams> open, std::unique_ptr<dmsg::Stream> stream, PortLease port = {}
     )
-        : open_(std::move(open)), port_(std::move(port)), stream_(std::move(stream)) {
+        : ForwardingStream(*stream),
+          open_(std::move(open)),
+          port_(std::move(port)),
+          stream_(std::move(stream)) {
         place_ = open_->streams_.insert(open_->streams_.end(), this);
         open_->count_.add(1);
     }
@@ -45,20 +48,6 @@ class ClientStream final : public net::Stream {
     }
     ClientStream(const ClientStream&) = delete;
     ClientStream& operator=(const ClientStream&) = delete;
-
-    Task<Result<std::size_t>> read_some(std::span<std::byte> into) override {
-        return stream_->read_some(into);
-    }
-    Task<Result<>> write(ByteSpan head, ByteSpan tail) override {
-        return stream_->write(head, tail);
-    }
-    Task<Result<>> write_all(std::span<const ByteSpan> parts) override {
-        return stream_->write_all(parts);
-    }
-    Task<Result<>> wait_readable() override { return stream_->wait_readable(); }
-    void close() noexcept override { stream_->close(); }
-    const net::Address& local() const noexcept override { return stream_->local(); }
-    const net::Address& remote() const noexcept override { return stream_->remote(); }
 
  private:
     std::shared_ptr<OpenStreams> open_;

@@ -14,7 +14,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr Backoff kDialBackoff{5s, 1.3, 60s};
+constexpr Backoff kDialBackoff{1s, 1.5, 60s};
 constexpr Backoff kListBackoff{1s, 1.3, 20s};
 /// How often lists are read where a session with every server is wanted, and there is one with all
 /// that are known; or with some.
@@ -192,7 +192,9 @@ Task<> SessionKeeper::dial(Entry server) {
 
 void SessionKeeper::link_ended(const Link& link) {
     const SteadyTime now = context_.clock.now();
-    dial_trouble_ = fmt::format("session with {}: {}", link.server(), link.end()->message());
+    const std::optional<Error>& end = link.end();
+    dial_trouble_ =
+        fmt::format("session with {}: {}", link.server(), end ? end->message() : std::string());
     list_due_ = true;
     if (Candidate* candidate = find(link.server())) {
         const Duration lived = now - link.since();
@@ -263,7 +265,9 @@ void SessionKeeper::take_listed(const Entry& entry) {
     }
     known->listed = true;
     if (known->configured) return;
-    if (known->entry.server->address != entry.server->address) {
+    const auto& before = known->entry.server;
+    const auto& listed = entry.server;
+    if (!before || !listed || before->address != listed->address) {
         known->failed_dials = 0;
         known->next_try = {};
     }

@@ -1,5 +1,6 @@
 #include "dmsg/server/registration.hpp"
 
+#include "dmsg/entry_rules.hpp"
 #include "net/deadline.hpp"
 #include "net/timer.hpp"
 
@@ -11,6 +12,8 @@ namespace {
 constexpr Duration kRetryMin = std::chrono::seconds(1);
 constexpr Duration kRetryMax = std::chrono::seconds(20);
 constexpr std::chrono::seconds kDebounce{1};
+// The discovery's time is known to the second.
+constexpr std::chrono::seconds kClockSlack{2};
 // Somebody else writes our entry, too: after this many tries he may.
 constexpr int kSequenceTries = 5;
 constexpr Duration kSequencePause = std::chrono::milliseconds(100);
@@ -102,6 +105,11 @@ Task<Result<>> Registration::post() {
         }
         auto posted = co_await post_once();
         if (posted || tries == kSequenceTries) co_return posted;
+        if (posted.error() == make_error_code(dmsg::errc::outdated_timestamp)) {
+            const auto followed = co_await follow_clock();
+            if (!followed) co_return posted;
+            continue;
+        }
         const bool stale = posted.error() == make_error_code(dmsg::errc::wrong_sequence) ||
                            posted.error() == make_error_code(dmsg::errc::older_timestamp);
         if (!stale) co_return posted;
@@ -138,13 +146,38 @@ Task<Result<>> Registration::post_once() {
     co_return posted;
 }
 
+/// After a refusal for the time of an entry. Errors: there is nothing to be done about it.
+Task<Result<>> Registration::follow_clock() {
+    const auto ahead = discovery_.clock_ahead();
+    if (!ahead) co_return fail(skywire::errc::unavailable, "the discovery tells no time");
+    if (std::chrono::abs(clock_ahead_ - *ahead) > kClockSlack) {
+        log::warn(
+            context_.logger,
+            "dmsg.entry.clock_differs",
+            log::kv("discovery_ahead", format_duration(*ahead))
+        );
+    }
+    clock_ahead_ = *ahead;
+    const bool from_later =
+        stored_ && stored_->timestamp > (now() + kEntryAheadMax).time_since_epoch().count();
+    if (!from_later) co_return Result<>();
+    // No entry may be older than the one before, and none as new as that would be taken.
+    stored_.reset();
+    co_return co_await discovery_.erase(next_entry());
+}
+
+/// By the discovery's clock.
+WallTime Registration::now() const {
+    return context_.clock.wall() + clock_ahead_;
+}
+
 Entry Registration::next_entry() const {
     Entry entry;
     entry.version = kEntryVersion;
     entry.static_key = options_.keys.public_key;
     entry.server = options_.server;
     entry.server->available_sessions = static_cast<std::int64_t>(available_());
-    entry.timestamp = context_.clock.wall().time_since_epoch().count();
+    entry.timestamp = now().time_since_epoch().count();
     if (stored_) {
         entry.sequence = stored_->sequence + 1;
         // A clock that was set back must not lock us out.

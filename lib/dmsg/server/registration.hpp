@@ -18,6 +18,10 @@ namespace skywire::dmsg::detail {
 /// section 11. Posted at start (again and again until it is taken), every minute or so, and a
 /// second after the number of free sessions has changed; removed by `withdraw`. One event loop.
 ///
+/// A discovery refuses entries of servers that are not written by its own clock, give or take a
+/// minute. Where it does, entries are written by that clock from then on; one that it holds from a
+/// time it has not reached, because a clock was set back, is removed first.
+///
 /// Counts dmsg_server_registrations_total{outcome}: "ok", the discovery's reason, "unavailable".
 class Registration {
  public:
@@ -59,6 +63,8 @@ class Registration {
     Task<Result<>> post();
     Task<Result<>> post_once();
     Task<Result<>> read_own();
+    Task<Result<>> follow_clock();
+    WallTime now() const;
     Entry next_entry() const;
     void count(std::string_view outcome);
 
@@ -69,6 +75,8 @@ class Registration {
     std::function<void()> on_registered_;
     /// What the discovery has, as last read or posted.
     std::optional<Entry> stored_;
+    /// What the discovery's clock is ahead of ours, where that mattered.
+    Duration clock_ahead_{};
     bool read_ = false;
     bool registered_ = false;
     bool withdrawn_ = false;

@@ -1,18 +1,25 @@
 #include "dmsg/server/relay.hpp"
 
+#include "dmsg/server/server_core.hpp"
 #include "dmsg/server/server_shard.hpp"
 
 namespace skywire::dmsg::detail {
 
 RelayHalf::RelayHalf(
-    Shard& shard, std::uint64_t id, std::unique_ptr<mux::Stream> stream, RelayRef other, Side side
+    Shard& shard,
+    std::uint64_t id,
+    std::unique_ptr<mux::Stream> stream,
+    RelayRef other,
+    Side side,
+    bool by_peer
 )
     : shard_(shard),
       id_(id),
       stream_(std::move(stream)),
       other_(other),
       last_used_(shard.now()),
-      side_(side) {
+      side_(side),
+      by_peer_(by_peer) {
     stream_->observe(this);
 }
 
@@ -40,6 +47,9 @@ void RelayHalf::receive(RelayMail mail) {
             return take(std::move(mail.bytes));
         case RelayMail::Kind::taken:
             return taken(mail.taken);
+        case RelayMail::Kind::broken:
+            broken_ = true;
+            return finish();
         case RelayMail::Kind::finish:
             return finish();
     }
@@ -84,7 +94,7 @@ void RelayHalf::on_lost(const Error&) {
 void RelayHalf::ended() {
     state_ = State::ending;
     last_used_ = shard_.now();
-    tell(RelayMail::Kind::finish);
+    tell(lost_ && by_peer_ ? RelayMail::Kind::broken : RelayMail::Kind::finish);
 }
 
 void RelayHalf::finish() {
@@ -113,7 +123,9 @@ void RelayHalf::give_up() {
 void RelayHalf::close_and_retire() {
     if (state_ == State::over) return;
     state_ = State::over;
-    if (!lost_) stream_->close();
+    // Not closed, it is reset.
+    const bool cut_off = shard_.core().stopping.load(std::memory_order_relaxed);
+    if (!lost_ && !broken_ && !cut_off) stream_->close();
     shard_.retire(id_);
 }
 

@@ -30,6 +30,8 @@ struct RelayMail {
         taken,
         /// Its stream has ended, or it has seen that ours has: nothing more comes from it.
         finish,
+        /// The same, but the way to another server has broken, not the stream ended.
+        broken,
     };
 
     Kind kind = Kind::finish;
@@ -49,17 +51,20 @@ struct RelayMail {
 /// nobody else.
 ///
 /// When either stream ends, both do (spec/dmsg.md section 9): what was received before is still
-/// pushed, then both are closed.
+/// pushed, then both are closed; reset where the server stops, or another one on the way, so that
+/// nobody takes that for the end of what the other had to say.
 class RelayHalf final : private mux::Stream::Observer {
  public:
     enum class Side { dialer, destination };
 
+    /// `by_peer`: the stream is one of a session with another server.
     RelayHalf(
         Shard& shard,
         std::uint64_t id,
         std::unique_ptr<mux::Stream> stream,
         RelayRef other,
-        Side side
+        Side side,
+        bool by_peer
     );
     ~RelayHalf() override;
     RelayHalf(const RelayHalf&) = delete;
@@ -112,7 +117,9 @@ class RelayHalf final : private mux::Stream::Observer {
     std::size_t untold_ = 0;
     Side side_;
     State state_ = State::waiting;
+    bool by_peer_;
     bool lost_ = false;
+    bool broken_ = false;
 };
 
 }  // namespace skywire::dmsg::detail

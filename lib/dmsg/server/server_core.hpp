@@ -37,6 +37,9 @@ struct ServerCore {
     SessionDirectory accepted_peers;
     SessionDirectory dialed_peers;
     std::atomic<bool> draining{false};
+    /// Sessions are cut off: what a relay says to its other end now would be taken for an orderly
+    /// end of the stream.
+    std::atomic<bool> stopping{false};
     /// Bridged streams, now and ever.
     std::atomic<std::size_t> relays{0};
     std::atomic<std::uint64_t> streams_relayed{0};

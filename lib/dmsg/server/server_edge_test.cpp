@@ -301,7 +301,12 @@ TEST_CASE("server: servers that are peers reach each other's clients, one hop fa
     check_bridge(net, b, c);
     // Two hops are one too many.
     CHECK_FALSE(net.world.loop.run(a.dial(c.key())));
+    const auto near = net.world.loop.run(a.dial(b.key())).value();
+    const auto far = net.world.loop.run(b.accept());
     CHECK(net.world.loop.run(two.stop(net.world.clock.now() + 10s)).empty());
+    // It did not end in order, for nobody.
+    CHECK(net.world.loop.run(test::read_end(*near)).has_error());
+    CHECK(net.world.loop.run(test::read_end(*far)).has_error());
     net.until([&] { return one.status().peer_sessions == 0; });
 }
 

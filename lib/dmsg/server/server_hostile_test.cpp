@@ -3,7 +3,6 @@
 
 #include "dmsg/server.hpp"
 #include "dmsg/server/server_rig.hpp"
-#include "dmsg/test_rig.hpp"
 #include "mux/smux.hpp"
 #include "mux/yamux.hpp"
 
@@ -13,111 +12,19 @@ namespace skywire::dmsg {
 namespace {
 
 using namespace std::chrono_literals;
-using test::FakeDiscovery;
+using test::kServerKeys;
+using test::server_options;
 using test::Started;
 using test::TestClient;
 using test::WirePeer;
+using Rig = test::ServerRig;
 namespace smux = mux::smux;
 namespace yamux = mux::yamux;
-
-const crypto::KeyPair kServerKeys = crypto::deterministic_key_pair("server");
-
-/// A discovery that can be made to keep everybody waiting.
-class SlowDiscovery final : public DiscoveryClient {
- public:
-    SlowDiscovery(const net::Context& context, test::DiscoveryState& state, const bool& hangs)
-        : below_(state), hangs_(hangs), never_(context.loop) {}
-
-    Task<Result<Entry>> entry(crypto::PublicKey key) override {
-        if (hangs_) co_await never_.wait();
-        co_return co_await below_.entry(key);
-    }
-    Task<Result<std::vector<Entry>>> available_servers() override {
-        return below_.available_servers();
-    }
-    Task<Result<std::vector<Entry>>> all_servers() override { return below_.all_servers(); }
-    Task<Result<>> post(Entry entry) override { return below_.post(std::move(entry)); }
-    Task<Result<>> erase(Entry entry) override {
-        if (hangs_) co_await never_.wait();
-        co_return co_await below_.erase(std::move(entry));
-    }
-
- private:
-    FakeDiscovery below_;
-    const bool& hangs_;
-    net::Event never_;
-};
-
-ServerOptions default_options() {
-    ServerOptions options(kServerKeys);
-    options.address = "127.0.0.1:8081";
-    return options;
-}
-
-/// A server on a still clock, with clients over pipes or loopback.
-struct Rig {
-    explicit Rig(ServerOptions options = default_options()) {
-        server.emplace(
-            world.context,
-            std::move(options),
-            std::make_unique<SlowDiscovery>(world.context, discovery, hangs)
-        );
-        server->start([] {});
-        world.loop.settle();
-    }
-    ~Rig() {
-        for (const auto& client : clients)
-            world.loop.run(client->close());
-        CHECK(world.loop.run(server->stop(world.clock.now() + 10s)).empty());
-    }
-
-    std::unique_ptr<net::Stream> carrier() {
-        auto [ours, theirs] = net::make_pipe(world.context.loop, /*buffer_bytes=*/1 << 16);
-        server->serve(std::move(theirs));
-        return std::move(ours);
-    }
-    TestClient& add(std::string_view seed) {
-        clients.push_back(std::make_unique<TestClient>(world.context, seed));
-        world.loop.run(clients.back()->connect(carrier(), kServerKeys.public_key)).value();
-        world.loop.settle();
-        return *clients.back();
-    }
-    /// Moves the clock in steps of a sweep; clients tick too.
-    void advance(Duration by) {
-        for (Duration done{0}; done < by; done += 250ms) {
-            world.advance(250ms);
-            for (const auto& client : clients)
-                client->tick();
-            world.loop.settle();
-        }
-    }
-    std::uint64_t refused_streams(std::string_view reason) {
-        return world.loop.metrics
-            .counter("dmsg_server_streams_refused_total", "", {{"reason", std::string(reason)}})
-            .value();
-    }
-    std::uint64_t refused_sessions(std::string_view reason) {
-        return world.loop.metrics
-            .counter("dmsg_server_sessions_refused_total", "", {{"reason", std::string(reason)}})
-            .value();
-    }
-
-    test::World world;
-    test::DiscoveryState discovery;
-    bool hangs = false;
-    std::optional<Server> server;
-    std::vector<std::unique_ptr<TestClient>> clients;
-};
-
-template <class Array>
-void append(Bytes& bytes, const Array& frame) {
-    bytes.insert(bytes.end(), frame.begin(), frame.end());
-}
 
 }  // namespace
 
 TEST_CASE("server: connections of one address that say nothing leave room for other addresses") {
-    ServerOptions options = default_options();
+    ServerOptions options = server_options();
     options.limits.handshakes_max = 4;
     options.limits.handshakes_per_ip_max = 2;
     Rig rig(std::move(options));
@@ -129,9 +36,9 @@ TEST_CASE("server: connections of one address that say nothing leave room for ot
     std::vector<std::unique_ptr<net::Stream>> mute;
     mute.reserve(6);
     for (int i = 0; i < 6; ++i) {
-        mute.push_back(rig.world.loop
-                           .run(rig.world.context.network.dial(rig.world.context.loop, address))
-                           .value());
+        mute.push_back(
+            rig.run(rig.world.context.network.dial(rig.world.context.loop, address)).value()
+        );
     }
     rig.world.loop.run_until([&] {
         return rig.refused_sessions("handshakes_of_ip") + rig.refused_sessions("handshakes") == 4;
@@ -139,22 +46,21 @@ TEST_CASE("server: connections of one address that say nothing leave room for ot
     CHECK(rig.refused_sessions("handshakes_of_ip") == 4);
     // A proxy's connections count for whom it names.
     constexpr std::string_view kProxyLine = "PROXY TCP4 203.0.113.7 127.0.0.1 40000 8081\r\n";
-    CHECK(rig.world.loop.run(
+    CHECK(rig.run(
         test::write_bytes(*mute[0], Bytes(as_bytes(kProxyLine).begin(), as_bytes(kProxyLine).end()))
     ));
     TestClient proxied(rig.world.context, "proxied");
-    CHECK(rig.world.loop.run(proxied.connect(std::move(mute[0]), kServerKeys.public_key)));
-    CHECK(rig.world.loop.run(proxied.session().mux().ping()));
+    CHECK(rig.run(proxied.connect(std::move(mute[0]), kServerKeys.public_key)));
+    CHECK(rig.run(proxied.session().mux().ping()));
     TestClient direct(rig.world.context, "direct");
-    auto carrier =
-        rig.world.loop.run(rig.world.context.network.dial(rig.world.context.loop, address)).value();
-    CHECK(rig.world.loop.run(direct.connect(std::move(carrier), kServerKeys.public_key)));
-    rig.world.loop.run(proxied.close());
-    rig.world.loop.run(direct.close());
+    auto carrier = rig.run(rig.world.context.network.dial(rig.world.context.loop, address)).value();
+    CHECK(rig.run(direct.connect(std::move(carrier), kServerKeys.public_key)));
+    rig.run(proxied.close());
+    rig.run(direct.close());
 }
 
 TEST_CASE("server: what others ask of a client does not keep it from dialling") {
-    ServerOptions options = default_options();
+    ServerOptions options = server_options();
     options.limits.setups_per_session_max = 2;
     Rig rig(std::move(options));
     TestClient& a = rig.add("a");
@@ -164,17 +70,17 @@ TEST_CASE("server: what others ask of a client does not keep it from dialling") 
     Started<Result<std::unique_ptr<Stream>>> first(rig.world.loop, a.dial(b.key()));
     Started<Result<std::unique_ptr<Stream>>> second(rig.world.loop, a.dial(b.key()));
     REQUIRE(b.unanswered() == 2);
-    CHECK(rig.world.loop.run(b.dial(c.key())));
+    CHECK(rig.run(b.dial(c.key())));
     CHECK(rig.refused_streams("too_many_setups") == 0);
     // The limit is kept on either side by itself.
-    CHECK_FALSE(rig.world.loop.run(c.dial(b.key())));
+    CHECK_FALSE(rig.run(c.dial(b.key())));
     CHECK(rig.refused_streams("destination_busy") == 1);
 }
 
 TEST_CASE("server: a discovery that does not answer does not hold up the drain") {
     Rig rig;
     TestClient& a = rig.add("a");
-    rig.hangs = true;
+    rig.discovery.hangs = true;
     Started<Result<bool>> drained(rig.world.loop, [](Rig& of) -> Task<Result<bool>> {
         co_await of.server->drain(of.world.clock.now() + 1h);
         co_return true;
@@ -182,11 +88,11 @@ TEST_CASE("server: a discovery that does not answer does not hold up the drain")
     rig.advance(5s);
     CHECK(a.gone_away());
     CHECK(drained.ended());
-    rig.hangs = false;
+    rig.discovery.hangs = false;
 }
 
 TEST_CASE("server: streams beyond what a session may have are counted") {
-    ServerOptions options = default_options();
+    ServerOptions options = server_options();
     options.limits.streams_per_session_max = 2;
     Rig rig(std::move(options));
     TestClient& a = rig.add("a");
@@ -200,7 +106,7 @@ TEST_CASE("server: streams beyond what a session may have are counted") {
 
 TEST_CASE("server: a client that gives no window does not keep a set-up for ever") {
     Rig rig;
-    auto handshaken = rig.world.loop.run(handshake_as_client(
+    auto handshaken = rig.run(handshake_as_client(
         rig.world.context,
         rig.carrier(),
         crypto::deterministic_key_pair("mean"),
@@ -209,13 +115,13 @@ TEST_CASE("server: a client that gives no window does not keep a set-up for ever
     REQUIRE(handshaken);
     WirePeer peer(rig.world.loop, std::move(handshaken->carrier));
     Bytes bytes;
-    append(bytes, smux::encode({smux::Command::syn, 0, 3}));
-    append(bytes, smux::encode(3, smux::Update{0, 0}));
-    append(bytes, smux::encode({smux::Command::psh, 2, 3}));
+    test::append(bytes, smux::encode({smux::Command::syn, 0, 3}));
+    test::append(bytes, smux::encode(3, smux::Update{0, 0}));
+    test::append(bytes, smux::encode({smux::Command::psh, 2, 3}));
     bytes.resize(bytes.size() + 2);
     peer.send(bytes);
     Bytes alive;
-    append(alive, smux::encode({smux::Command::nop, 0, 0}));
+    test::append(alive, smux::encode({smux::Command::nop, 0, 0}));
     for (int i = 0; i < 20; ++i) {
         rig.advance(1s);
         peer.send(alive);
@@ -230,7 +136,7 @@ TEST_CASE("server: a client that says its protocol is not waited for") {
     Rig rig;
     TestClient& a = rig.add("a");
     TestClient& b = rig.add("b");
-    rig.hangs = true;
+    rig.discovery.hangs = true;
     // Nobody knows yet which multiplexer b speaks.
     Started<Result<std::unique_ptr<Stream>>> dialled(rig.world.loop, a.dial(b.key()));
     CHECK_FALSE(dialled.ended());
@@ -239,7 +145,7 @@ TEST_CASE("server: a client that says its protocol is not waited for") {
     rig.advance(250ms);
     REQUIRE(dialled.ended());
     CHECK(dialled.wait());
-    rig.hangs = false;
+    rig.discovery.hangs = false;
 }
 
 TEST_CASE("server: a peer server that drops its session is dialled again") {
@@ -248,7 +154,7 @@ TEST_CASE("server: a peer server that drops its session is dialled again") {
     auto listener =
         dialled.context.network.listen(dialled.context.loop, net::Address::tcp("127.0.0.1", 0))
             .value();
-    ServerOptions options = default_options();
+    ServerOptions options = server_options();
     options.peers.push_back({other.public_key, listener->local()});
     Rig rig(std::move(options));
     const auto turn = [&] {

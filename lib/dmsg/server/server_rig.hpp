@@ -1,11 +1,14 @@
 #pragma once
 
 #include "base/test.hpp"
+#include "dmsg/entry_rules.hpp"
 #include "dmsg/server.hpp"
 #include "dmsg/session.hpp"
 #include "dmsg/stream.hpp"
 #include "dmsg/test_bytes.hpp"
+#include "dmsg/test_rig.hpp"
 #include "net/event.hpp"
+#include "net/network.hpp"
 #include "net/scope.hpp"
 #include "net/test_loop.hpp"
 
@@ -16,7 +19,8 @@
 #include <string>
 #include <vector>
 
-/// For tests of the server: a discovery in memory, and clients that are nothing but a session.
+/// For tests of the server: a discovery in memory, clients that are nothing but a session, and a
+/// server between them on a still clock.
 namespace skywire::dmsg::test {
 
 /// A discovery's memory; outlives the clients that ask it.
@@ -29,6 +33,11 @@ struct DiscoveryState {
     std::optional<Error> failure;
     /// What posts fail with, one after another.
     std::deque<Error> refusals;
+    /// Look-ups and removals that begin now are never answered.
+    bool hangs = false;
+    /// Where it is set, entries have to be of its time, and `ahead` of it.
+    const Clock* clock = nullptr;
+    Duration ahead{};
 };
 
 class FakeDiscovery final : public DiscoveryClient {
@@ -37,6 +46,7 @@ class FakeDiscovery final : public DiscoveryClient {
 
     Task<Result<Entry>> entry(crypto::PublicKey key) override {
         ++state_.look_ups;
+        if (state_.hangs) co_await hang();
         if (state_.failure) co_return *state_.failure;
         const auto found = state_.entries.find(key);
         if (found == state_.entries.end()) co_return Error(dmsg::errc::entry_not_found);
@@ -52,22 +62,43 @@ class FakeDiscovery final : public DiscoveryClient {
             co_return refusal;
         }
         if (const auto verified = verify_entry(entry); !verified) co_return verified.error();
+        if (!timely(entry)) co_return Error(dmsg::errc::outdated_timestamp);
         const auto stored = state_.entries.find(entry.static_key);
-        if (stored != state_.entries.end() && entry.sequence <= stored->second.sequence)
-            co_return Error(dmsg::errc::wrong_sequence);
+        if (stored != state_.entries.end()) {
+            const auto follows = check_update(stored->second, entry);
+            if (!follows) co_return follows.error();
+        }
         state_.posts.push_back(entry);
         state_.entries[entry.static_key] = std::move(entry);
         co_return Result<>();
     }
     Task<Result<>> erase(Entry entry) override {
+        if (state_.hangs) co_await hang();
         if (state_.failure) co_return *state_.failure;
         if (const auto verified = verify_entry(entry); !verified) co_return verified.error();
+        if (!timely(entry)) co_return Error(dmsg::errc::outdated_timestamp);
         state_.entries.erase(entry.static_key);
         ++state_.erased;
         co_return Result<>();
     }
+    std::optional<Duration> clock_ahead() const override {
+        return state_.clock == nullptr ? std::nullopt : std::optional(state_.ahead);
+    }
 
  private:
+    bool timely(const Entry& entry) const {
+        if (state_.clock == nullptr) return true;
+        const WallTime now = state_.clock->wall() + state_.ahead;
+        return entry.timestamp >= (now - kEntryAgeMax).time_since_epoch().count() &&
+               entry.timestamp <= (now + kEntryAheadMax).time_since_epoch().count();
+    }
+
+    /// Until it is cancelled.
+    static Task<> hang() {
+        net::Event never(co_await asio::this_coro::executor);
+        co_await never.wait();
+    }
+
     std::vector<Entry> all() const {
         std::vector<Entry> servers;
         for (const auto& [key, entry] : state_.entries)
@@ -210,5 +241,88 @@ inline Task<Result<std::size_t>> read_end(net::Stream& stream) {
     Bytes one(1);
     co_return co_await stream.read_some(one);
 }
+
+inline const crypto::KeyPair kServerKeys = crypto::deterministic_key_pair("server");
+
+inline ServerOptions server_options() {
+    ServerOptions options(kServerKeys);
+    options.address = "127.0.0.1:8081";
+    return options;
+}
+
+/// A server of kServerKeys on one event loop, with clients over pipes. Stopped at the end, which
+/// has to happen in time.
+class ServerRig {
+ public:
+    explicit ServerRig(ServerOptions options = server_options()) {
+        server.emplace(
+            world.context, std::move(options), std::make_unique<FakeDiscovery>(discovery)
+        );
+        server->start([this] { registered = true; });
+        world.loop.settle();
+    }
+    ~ServerRig() {
+        for (const auto& client : clients)
+            run(client->close());
+        for (const std::string& name : run(server->stop(world.clock.now() + kStopTime)))
+            FAIL_CHECK("late: " << name);
+    }
+    ServerRig(const ServerRig&) = delete;
+    ServerRig& operator=(const ServerRig&) = delete;
+
+    /// A connection to the server.
+    std::unique_ptr<net::Stream> carrier(std::size_t buffer_bytes = 1 << 16) {
+        auto [ours, theirs] = net::make_pipe(world.context.loop, buffer_bytes);
+        server->serve(std::move(theirs));
+        return std::move(ours);
+    }
+
+    /// A client with a session.
+    TestClient& add(std::string_view seed, mux::Protocol protocol = mux::Protocol::yamux) {
+        clients.push_back(std::make_unique<TestClient>(world.context, seed));
+        TestClient& client = *clients.back();
+        run(client.connect(carrier(), kServerKeys.public_key, protocol)).value();
+        world.loop.settle();
+        return client;
+    }
+
+    template <class T>
+    T run(Task<T> task) {
+        return world.loop.run(std::move(task));
+    }
+    void run(Task<> task) { world.loop.run(std::move(task)); }
+
+    /// Moves the clock in steps of a sweep; clients tick too.
+    void advance(Duration by) {
+        for (Duration done{0}; done < by; done += kSweep) {
+            world.advance(kSweep);
+            for (const auto& client : clients)
+                client->tick();
+            world.loop.settle();
+        }
+    }
+
+    double gauge(std::string_view name) { return world.loop.metrics.gauge(name, "").value(); }
+    std::uint64_t refused_streams(std::string_view reason) {
+        return refused("dmsg_server_streams_refused_total", reason);
+    }
+    std::uint64_t refused_sessions(std::string_view reason) {
+        return refused("dmsg_server_sessions_refused_total", reason);
+    }
+
+    World world;
+    DiscoveryState discovery;
+    bool registered = false;
+    std::optional<Server> server;
+    std::vector<std::unique_ptr<TestClient>> clients;
+
+ private:
+    static constexpr std::chrono::seconds kStopTime{10};
+    static constexpr std::chrono::milliseconds kSweep{250};
+
+    std::uint64_t refused(std::string_view counter, std::string_view reason) {
+        return world.loop.metrics.counter(counter, "", {{"reason", std::string(reason)}}).value();
+    }
+};
 
 }  // namespace skywire::dmsg::test

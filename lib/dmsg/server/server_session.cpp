@@ -1,5 +1,6 @@
 #include "dmsg/server/server_session.hpp"
 
+#include "base/counted.hpp"
 #include "dmsg/server/server_shard.hpp"
 #include "mux/smux.hpp"
 #include "mux/yamux.hpp"
@@ -24,18 +25,6 @@ constexpr std::chrono::seconds kAnswerLimit{10};
 constexpr std::chrono::seconds kRequestLimit{20};
 // Asking one peer server after another ends here.
 constexpr std::chrono::seconds kPeersLimit{10};
-
-/// Counts a set-up for as long as it lives.
-class Counted {
- public:
-    explicit Counted(std::size_t& count) : count_(count) { ++count_; }
-    ~Counted() { --count_; }
-    Counted(const Counted&) = delete;
-    Counted& operator=(const Counted&) = delete;
-
- private:
-    std::size_t& count_;
-};
 
 /// Tells the dialer's shard what became of its job, whatever ends the coroutine that has it.
 class OutcomeDuty {
@@ -281,7 +270,11 @@ Task<> ServerSession::bridge(
         co_return;
     }
     RelayHalf& half = shard_.add_relay(
-        forwarded.dialer.id, std::move(stream), forwarded.destination, RelayHalf::Side::dialer
+        forwarded.dialer.id,
+        std::move(stream),
+        forwarded.destination,
+        RelayHalf::Side::dialer,
+        is_peer()
     );
     const std::chrono::duration<double> took = shard_.context().clock.now() - began;
     shard_.core().counters.stream_began(took.count());
@@ -368,7 +361,8 @@ Task<ForwardOutcome> ServerSession::exchange(ForwardJob job) {
         co_return refusal_reason(checked.error().code());
     }
     const RelayRef ours = new_relay();
-    shard_.add_relay(ours.id, std::move(stream), job.dialer, RelayHalf::Side::destination);
+    const auto side = RelayHalf::Side::destination;
+    shard_.add_relay(ours.id, std::move(stream), job.dialer, side, is_peer());
     co_return Forwarded{std::move(*response), ours, job.dialer};
 }
 

@@ -3,6 +3,7 @@
 #include "dmsg/server/first_bytes.hpp"
 #include "http/websocket.hpp"
 #include "net/deadline.hpp"
+#include "net/forwarding_stream.hpp"
 
 #include <boost/asio/this_coro.hpp>
 
@@ -19,23 +20,11 @@ constexpr Duration kRedialMin = std::chrono::seconds(5);
 constexpr Duration kRedialMax = std::chrono::seconds(60);
 
 /// A connection whose peer is somebody else than its socket says.
-class ReaddressedStream final : public net::Stream {
+class ReaddressedStream final : public net::ForwardingStream {
  public:
     ReaddressedStream(std::unique_ptr<net::Stream> inner, net::Address remote)
-        : inner_(std::move(inner)), remote_(std::move(remote)) {}
+        : ForwardingStream(*inner), inner_(std::move(inner)), remote_(std::move(remote)) {}
 
-    Task<Result<std::size_t>> read_some(std::span<std::byte> into) override {
-        return inner_->read_some(into);
-    }
-    Task<Result<>> write(ByteSpan head, ByteSpan tail) override {
-        return inner_->write(head, tail);
-    }
-    Task<Result<>> write_all(std::span<const ByteSpan> parts) override {
-        return inner_->write_all(parts);
-    }
-    Task<Result<>> wait_readable() override { return inner_->wait_readable(); }
-    void close() noexcept override { inner_->close(); }
-    const net::Address& local() const noexcept override { return inner_->local(); }
     const net::Address& remote() const noexcept override { return remote_; }
 
  private:
@@ -316,14 +305,18 @@ void Shard::outcome_came(std::uint64_t dialer, ForwardOutcome outcome) {
 }
 
 RelayHalf& Shard::add_relay(
-    std::uint64_t id, std::unique_ptr<mux::Stream> stream, RelayRef other, RelayHalf::Side side
+    std::uint64_t id,
+    std::unique_ptr<mux::Stream> stream,
+    RelayRef other,
+    RelayHalf::Side side,
+    bool by_peer
 ) {
     if (side == RelayHalf::Side::dialer) {
         core_->relays.fetch_add(1, std::memory_order_relaxed);
         core_->streams_relayed.fetch_add(1, std::memory_order_relaxed);
         core_->counters.active_streams.add(1);
     }
-    auto half = std::make_unique<RelayHalf>(*this, id, std::move(stream), other, side);
+    auto half = std::make_unique<RelayHalf>(*this, id, std::move(stream), other, side, by_peer);
     return *relays_.emplace(id, std::move(half)).first->second;
 }
 

@@ -74,7 +74,11 @@ class Shard final : public std::enable_shared_from_this<Shard> {
 
     std::uint64_t next_relay() noexcept { return ++last_relay_; }
     RelayHalf& add_relay(
-        std::uint64_t id, std::unique_ptr<mux::Stream> stream, RelayRef other, RelayHalf::Side side
+        std::uint64_t id,
+        std::unique_ptr<mux::Stream> stream,
+        RelayRef other,
+        RelayHalf::Side side,
+        bool by_peer
     );
     /// Hands a half on whatever shard its mail, if it is still there. In order; to another shard in
     /// batches.

@@ -3,116 +3,37 @@
 // the sanitizers look at.
 
 #include "dmsg/server.hpp"
-#include "dmsg/server/server_rig.hpp"
+#include "dmsg/server/server_threads_rig.hpp"
 #include "http/websocket.hpp"
 #include "mux/smux.hpp"
 #include "mux/yamux.hpp"
-#include "net/event_loops.hpp"
 #include "noise/record.hpp"
-
-#include <future>
 
 namespace skywire::dmsg {
 namespace {
 
 using namespace std::chrono_literals;
-using test::FakeDiscovery;
+using test::append;
+using test::kServerKeys;
 using test::TestClient;
 namespace smux = mux::smux;
 namespace yamux = mux::yamux;
 
-const crypto::KeyPair kServerKeys = crypto::deterministic_key_pair("server");
-
-/// Starts a coroutine on another thread's loop.
-template <class T>
-std::future<T> start_there(const Executor& loop, std::function<Task<T>()> work) {
-    struct Call {
-        std::function<Task<T>()> work;
-        std::promise<T> promise;
-    };
-    const auto call = std::make_shared<Call>(Call{std::move(work), {}});
-    auto future = call->promise.get_future();
-    asio::post(loop, [loop, call] {
-        asio::co_spawn(loop, call->work(), [call](std::exception_ptr error, T value) {
-            if (error) {
-                call->promise.set_exception(error);
-            } else {
-                call->promise.set_value(std::move(value));
-            }
-        });
-    });
-    return future;
+ServerOptions siege_options() {
+    ServerOptions options = test::server_options();
+    options.limits.new_sessions_per_key_per_minute = 0;
+    return options;
 }
 
-template <class Array>
-void append(Bytes& bytes, const Array& frame) {
-    bytes.insert(bytes.end(), frame.begin(), frame.end());
-}
-
-struct Siege {
-    Siege() : loops(3) {
-        loops.start();
-        start_there<bool>(loops.at(0), [this] { return begin(); }).get();
-    }
-    ~Siege() {
-        for (const auto& client : clients)
-            loop.run(client->close());
-        CHECK(stop().get().empty());
-        start_there<bool>(loops.at(0), [this]() -> Task<bool> {
-            server.reset();
-            co_return true;
-        }).get();
-        loops.join();
-    }
-
-    Task<bool> begin() {
-        ServerOptions options(kServerKeys);
-        for (std::size_t i = 0; i < loops.size(); ++i)
-            options.loops.push_back(loops.at(i));
-        options.address = "127.0.0.1:1";
-        options.limits.new_sessions_per_key_per_minute = 0;
-        net::Context context = loop.context;
-        context.loop = loops.at(0);
-        auto listener =
-            context.network.listen(context.loop, net::Address::tcp("127.0.0.1", 0)).value();
-        address = listener->local();
-        server.emplace(context, std::move(options), std::make_unique<FakeDiscovery>(discovery));
-        server->start([] {});
-        server->serve(std::move(listener));
-        co_return true;
-    }
-
-    std::future<std::vector<std::string>> stop() {
-        return start_there<std::vector<std::string>>(loops.at(0), [this] {
-            return server->stop(loop.context.clock.now() + 20s);
-        });
-    }
-
-    TestClient& add(std::string_view seed) {
-        clients.push_back(std::make_unique<TestClient>(loop.context, seed));
-        loop.run(join(*clients.back()));
-        return *clients.back();
-    }
-
-    Task<> join(TestClient& client) {
-        auto carrier = co_await dial();
-        const auto connected = co_await client.connect(std::move(carrier), kServerKeys.public_key);
-        CHECK(connected);
-        // The server enters the session a moment after the client's handshake has ended.
-        CHECK(co_await client.session().mux().ping());
-    }
-
-    Task<std::unique_ptr<net::Stream>> dial() {
-        auto stream = co_await loop.context.network.dial(loop.context.loop, address);
-        if (!stream) throw ErrorException(stream.error());
-        co_return std::move(*stream);
-    }
+class Siege : public test::ThreadsRig {
+ public:
+    Siege() : ThreadsRig(3, siege_options()) {}
 
     /// A connection behind its handshake, in the hands of who speaks in frames.
     Task<Handshaken> break_in(std::string seed) {
         auto handshaken = co_await handshake_as_client(
             loop.context,
-            co_await dial(),
+            co_await carrier(),
             crypto::deterministic_key_pair(seed),
             kServerKeys.public_key
         );
@@ -136,13 +57,6 @@ struct Siege {
         append(framed, record);
         return framed;
     }
-
-    net::TestLoop loop;
-    net::EventLoops loops;
-    test::DiscoveryState discovery;
-    net::Address address;
-    std::optional<Server> server;
-    std::vector<std::unique_ptr<TestClient>> clients;
 };
 
 /// Says it and hangs up; reads a little where `listens`.
@@ -154,7 +68,7 @@ Task<> say(net::Stream& stream, Bytes bytes, bool listens) {
 }
 
 Task<> knock(Siege& siege, unsigned round) {
-    auto stream = co_await siege.dial();
+    auto stream = co_await siege.carrier();
     Bytes bytes;
     switch (round % 5) {
         case 0:
@@ -235,7 +149,7 @@ Task<> starve(Siege& siege, crypto::PublicKey victim) {
 /// A session inside a WebSocket that is cut off below.
 Task<> browse(Siege& siege) {
     auto upgraded = co_await http::open_websocket(
-        siege.loop.context, co_await siege.dial(), siege.address.to_string(), "/dmsg"
+        siege.loop.context, co_await siege.carrier(), siege.address.to_string(), "/dmsg"
     );
     if (!upgraded) co_return;
     auto handshaken = co_await handshake_as_client(

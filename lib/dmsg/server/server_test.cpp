@@ -3,89 +3,16 @@
 #include "dmsg/server.hpp"
 
 #include "dmsg/server/server_rig.hpp"
-#include "dmsg/test_rig.hpp"
 
 namespace skywire::dmsg {
 namespace {
 
 using namespace std::chrono_literals;
-using test::FakeDiscovery;
+using test::kServerKeys;
+using test::server_options;
 using test::Started;
 using test::TestClient;
-
-const crypto::KeyPair kServerKeys = crypto::deterministic_key_pair("server");
-
-ServerOptions default_options() {
-    ServerOptions options(kServerKeys);
-    options.address = "127.0.0.1:8081";
-    return options;
-}
-
-/// A server and clients over pipes.
-struct Rig {
-    explicit Rig(ServerOptions options = default_options()) {
-        server.emplace(
-            world.context, std::move(options), std::make_unique<FakeDiscovery>(discovery)
-        );
-        server->start([this] { registered = true; });
-        world.loop.settle();
-    }
-    ~Rig() {
-        for (const auto& client : clients)
-            world.loop.run(client->close());
-        const auto late = world.loop.run(server->stop(world.clock.now() + 10s));
-        for (const std::string& name : late)
-            FAIL("late: " << name);
-    }
-
-    std::unique_ptr<net::Stream> carrier(std::size_t buffer_bytes = 1 << 16) {
-        auto [ours, theirs] = net::make_pipe(world.context.loop, buffer_bytes);
-        server->serve(std::move(theirs));
-        return std::move(ours);
-    }
-
-    TestClient& add(std::string_view seed, mux::Protocol protocol = mux::Protocol::yamux) {
-        clients.push_back(std::make_unique<TestClient>(world.context, seed));
-        TestClient& client = *clients.back();
-        run(client.connect(carrier(), kServerKeys.public_key, protocol)).value();
-        world.loop.settle();
-        return client;
-    }
-
-    template <class T>
-    T run(Task<T> task) {
-        return world.loop.run(std::move(task));
-    }
-    void run(Task<> task) { world.loop.run(std::move(task)); }
-
-    /// Moves the clock in steps of a sweep; clients tick too.
-    void advance(Duration by) {
-        for (Duration done{0}; done < by; done += 250ms) {
-            world.advance(250ms);
-            for (const auto& client : clients)
-                client->tick();
-            world.loop.settle();
-        }
-    }
-
-    double gauge(std::string_view name) { return world.loop.metrics.gauge(name, "").value(); }
-    std::uint64_t refused(std::string_view reason) {
-        return world.loop.metrics
-            .counter("dmsg_server_streams_refused_total", "", {{"reason", std::string(reason)}})
-            .value();
-    }
-    std::uint64_t refused_sessions(std::string_view reason) {
-        return world.loop.metrics
-            .counter("dmsg_server_sessions_refused_total", "", {{"reason", std::string(reason)}})
-            .value();
-    }
-
-    test::World world;
-    test::DiscoveryState discovery;
-    bool registered = false;
-    std::optional<Server> server;
-    std::vector<std::unique_ptr<TestClient>> clients;
-};
+using Rig = test::ServerRig;
 
 /// A stream from one client to another, both ends.
 struct Bridge {
@@ -205,15 +132,15 @@ TEST_CASE("server: what cannot be bridged is closed at once, and counted") {
     TestClient& b = rig.add("b");
     const auto absent = crypto::deterministic_key_pair("nobody").public_key;
     CHECK_FALSE(rig.run(a.dial(absent)));
-    CHECK(rig.refused("no_destination") == 1);
+    CHECK(rig.refused_streams("no_destination") == 1);
     CHECK_FALSE(rig.run(a.dial(b.key(), 1)));
-    CHECK(rig.refused("destination_refused") == 1);
+    CHECK(rig.refused_streams("destination_refused") == 1);
     b.answer_nothing();
     Started<Result<std::unique_ptr<Stream>>> silent(rig.world.loop, a.dial(b.key()));
     rig.advance(6s);
     REQUIRE(silent.ended());
     CHECK_FALSE(silent.wait());
-    CHECK(rig.refused("destination_silent") == 1);
+    CHECK(rig.refused_streams("destination_silent") == 1);
     CHECK(rig.server->status().client_sessions == 2);
     CHECK(rig.server->status().active_streams == 0);
 }
@@ -243,12 +170,12 @@ TEST_CASE("server: a request for somebody else's key goes nowhere") {
     ask(a.keys(), {a.key(), 50'000}, {crypto::PublicKey(), 80}, 1);
     ask(a.keys(), {a.key(), 50'000}, {b.key(), 0}, 1);
     ask(a.keys(), {a.key(), 50'000}, to, 0);
-    CHECK(rig.refused("request_source_key") == 2);
-    CHECK(rig.refused("request_signature") == 1);
-    CHECK(rig.refused("request_source_port") == 1);
-    CHECK(rig.refused("request_destination_key") == 1);
-    CHECK(rig.refused("request_destination_port") == 1);
-    CHECK(rig.refused("request_timestamp") == 1);
+    CHECK(rig.refused_streams("request_source_key") == 2);
+    CHECK(rig.refused_streams("request_signature") == 1);
+    CHECK(rig.refused_streams("request_source_port") == 1);
+    CHECK(rig.refused_streams("request_destination_key") == 1);
+    CHECK(rig.refused_streams("request_destination_port") == 1);
+    CHECK(rig.refused_streams("request_timestamp") == 1);
     // The destination never heard of any of it.
     CHECK(b.unanswered() == 0);
     CHECK(rig.server->status().client_sessions == 2);
@@ -266,11 +193,11 @@ TEST_CASE("server: bytes that are no object, and streams without a byte, cost a 
     sealed[1] = std::byte{198};
     CHECK(rig.run(test::write_bytes(*nonsense, sealed)));
     CHECK(rig.run(test::read_end(*nonsense)).value() == 0);
-    CHECK(rig.refused("unreadable_request") == 1);
+    CHECK(rig.refused_streams("unreadable_request") == 1);
     auto mute = a.session().mux().open().value();
     rig.advance(6s);
     CHECK(rig.run(test::read_end(*mute)).value() == 0);
-    CHECK(rig.refused("no_request") == 1);
+    CHECK(rig.refused_streams("no_request") == 1);
     Bridge bridge(rig, a, b);
     CHECK(rig.server->status().client_sessions == 2);
 }
@@ -360,6 +287,33 @@ TEST_CASE("server: registers again where the discovery was away or knows a later
     CHECK(rig.server->status().trouble.empty());
 }
 
+TEST_CASE("server: is listed whatever the discovery's clock says") {
+    Rig rig;
+    rig.discovery.clock = &rig.world.clock;
+    const Duration ahead = GENERATE(1h, -1h);
+    for (const Duration each : {ahead, Duration(0), -ahead}) {
+        rig.discovery.ahead = each;
+        const std::size_t before = rig.discovery.posts.size();
+        rig.advance(61s);
+        REQUIRE(rig.discovery.posts.size() > before);
+        const WallTime now = rig.world.clock.wall() + each;
+        const Entry& posted = rig.discovery.posts.back();
+        CHECK(std::abs(posted.timestamp - now.time_since_epoch().count()) < Duration(1min).count());
+        CHECK(rig.discovery.entries.contains(kServerKeys.public_key));
+        CHECK(rig.server->status().trouble.empty());
+    }
+}
+
+TEST_CASE("server: a discovery that refuses its time and tells none is trouble") {
+    Rig rig;
+    rig.discovery.refusals.assign(100, Error(dmsg::errc::outdated_timestamp));
+    rig.advance(61s);
+    CHECK_THAT(rig.server->status().trouble, Catch::Contains("outdated timestamp"));
+    rig.discovery.refusals.clear();
+    rig.advance(21s);
+    CHECK(rig.server->status().trouble.empty());
+}
+
 TEST_CASE("server: drains: says so, takes nothing new, waits for the streams") {
     Rig rig;
     TestClient& a = rig.add("a");
@@ -379,7 +333,7 @@ TEST_CASE("server: drains: says so, takes nothing new, waits for the streams") {
 }
 
 TEST_CASE("server: limits of sessions, streams and set-ups") {
-    ServerOptions options = default_options();
+    ServerOptions options = server_options();
     options.limits.sessions_max = 2;
     options.limits.setups_per_session_max = 3;
     Rig rig(std::move(options));
@@ -400,11 +354,11 @@ TEST_CASE("server: limits of sessions, streams and set-ups") {
     for (int i = 0; i < 4; ++i)
         mute.push_back(b.session().mux().open().value());
     rig.world.loop.settle();
-    CHECK(rig.refused("too_many_setups") == 1);
+    CHECK(rig.refused_streams("too_many_setups") == 1);
 }
 
 TEST_CASE("server: a key that comes too often waits a moment") {
-    ServerOptions options = default_options();
+    ServerOptions options = server_options();
     options.limits.new_sessions_per_key_per_minute = 3;
     Rig rig(std::move(options));
     for (int i = 0; i < 3; ++i)
@@ -434,7 +388,7 @@ TEST_CASE("server: connections that say nothing, or something else") {
 }
 
 TEST_CASE("server: a bridge without a byte for too long is closed") {
-    ServerOptions options = default_options();
+    ServerOptions options = server_options();
     options.idle_timeout = 5min;
     Rig rig(std::move(options));
     TestClient& a = rig.add("a");

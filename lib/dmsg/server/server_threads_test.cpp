@@ -1,103 +1,18 @@
 // The server on several event loops, each with a thread of its own: what the thread sanitizer
 // looks at. Clients are on the test's loop and come over loopback.
 
-#include "dmsg/server.hpp"
-#include "dmsg/server/server_rig.hpp"
-#include "net/event_loops.hpp"
+#include "dmsg/server/server_threads_rig.hpp"
 
-#include <future>
+#include <array>
+
+#include <boost/asio/ip/tcp.hpp>
 
 namespace skywire::dmsg {
 namespace {
 
-using namespace std::chrono_literals;
-using test::FakeDiscovery;
+using test::start_there;
 using test::TestClient;
-
-const crypto::KeyPair kServerKeys = crypto::deterministic_key_pair("server");
-
-/// Runs a coroutine on another thread's loop and waits for it.
-template <class T>
-T run_there(const Executor& loop, std::function<Task<T>()> work) {
-    std::promise<T> promise;
-    asio::co_spawn(loop, work(), [&promise](std::exception_ptr error, T value) {
-        if (error) {
-            promise.set_exception(error);
-        } else {
-            promise.set_value(std::move(value));
-        }
-    });
-    return promise.get_future().get();
-}
-
-struct ThreadsRig {
-    explicit ThreadsRig(std::size_t loop_count) : loops(loop_count) {
-        loops.start();
-        run_there<bool>(loops.at(0), [this] { return begin(); });
-    }
-    ~ThreadsRig() {
-        for (const auto& client : clients)
-            loop.run(client->close());
-        CHECK(stop().empty());
-        run_there<bool>(loops.at(0), [this]() -> Task<bool> {
-            server.reset();
-            co_return true;
-        });
-        loops.join();
-    }
-
-    Task<bool> begin() {
-        ServerOptions options(kServerKeys);
-        for (std::size_t i = 0; i < loops.size(); ++i)
-            options.loops.push_back(loops.at(i));
-        options.address = "127.0.0.1:1";
-        net::Context context = loop.context;
-        context.loop = loops.at(0);
-        auto listener =
-            std::move(context.network.listen(context.loop, net::Address::tcp("127.0.0.1", 0)))
-                .value();
-        address = listener->local();
-        server.emplace(context, std::move(options), std::make_unique<FakeDiscovery>(discovery));
-        server->start([] {});
-        server->serve(std::move(listener));
-        co_return true;
-    }
-
-    std::vector<std::string> stop() {
-        return run_there<std::vector<std::string>>(loops.at(0), [this] {
-            return server->stop(loop.context.clock.now() + 10s);
-        });
-    }
-
-    TestClient& add(std::string_view seed) {
-        clients.push_back(std::make_unique<TestClient>(loop.context, seed));
-        loop.run(join(*clients.back()));
-        return *clients.back();
-    }
-
-    Task<> join(TestClient& client) {
-        auto carrier = co_await loop.context.network.dial(loop.context.loop, address);
-        const auto connected =
-            co_await client.connect(std::move(carrier.value()), kServerKeys.public_key);
-        CHECK(connected);
-        // The server enters the session a moment after the client's handshake has ended.
-        while ((co_await client.session().mux().ping()).has_error())
-            if (client.ended()) break;
-    }
-
-    std::unique_ptr<Stream> dial(TestClient& from, TestClient& to) {
-        auto stream = loop.run(from.dial(to.key()));
-        if (!stream) throw ErrorException(stream.error());
-        return std::move(*stream);
-    }
-
-    net::TestLoop loop;
-    net::EventLoops loops;
-    test::DiscoveryState discovery;
-    net::Address address;
-    std::optional<Server> server;
-    std::vector<std::unique_ptr<TestClient>> clients;
-};
+using test::ThreadsRig;
 
 Task<> send_all(net::Stream& stream, Bytes bytes, std::size_t& done) {
     const auto written = co_await stream.write(bytes);
@@ -124,7 +39,7 @@ TEST_CASE("server: streams between event loops carry bytes both ways, many at a 
     std::vector<std::unique_ptr<Stream>> near;
     std::vector<std::unique_ptr<Stream>> far;
     const auto bridge = [&](TestClient& from, TestClient& to) {
-        near.push_back(rig.dial(from, to));
+        near.push_back(rig.loop.run(from.dial(to.key())).value());
         std::unique_ptr<Stream> accepted;
         rig.loop.run([](TestClient& at, std::unique_ptr<Stream>& into) -> Task<> {
             into = co_await at.accept();
@@ -154,12 +69,32 @@ TEST_CASE("server: streams between event loops carry bytes both ways, many at a 
     }
 }
 
+TEST_CASE("server: its end is an error on both ends of its streams, whatever loops they are on") {
+    ThreadsRig rig(2);
+    TestClient& a = rig.add("a");
+    TestClient& b = rig.add("b");
+    TestClient& c = rig.add("c");
+    std::vector<std::unique_ptr<Stream>> ends;
+    for (TestClient* to : {&b, &c}) {
+        ends.push_back(rig.loop.run(a.dial(to->key())).value());
+        std::unique_ptr<Stream> accepted;
+        rig.loop.run([](TestClient& at, std::unique_ptr<Stream>& into) -> Task<> {
+            into = co_await at.accept();
+        }(*to, accepted));
+        ends.push_back(std::move(accepted));
+    }
+    auto stopped = rig.stop();
+    for (const auto& end : ends)
+        CHECK(rig.loop.run(test::read_end(*end)).has_error());
+    CHECK(stopped.get().empty());
+}
+
 TEST_CASE("server: sessions come, are replaced and go on several loops while streams run") {
     ThreadsRig rig(3);
     TestClient& target = rig.add("target");
     for (int round = 0; round < 12; ++round) {
         TestClient& dialer = rig.add("dialer");
-        auto near = rig.dial(dialer, target);
+        auto near = rig.loop.run(dialer.dial(target.key())).value();
         std::unique_ptr<Stream> far;
         rig.loop.run([](TestClient& at, std::unique_ptr<Stream>& into) -> Task<> {
             into = co_await at.accept();
@@ -180,11 +115,25 @@ TEST_CASE("server: sessions come, are replaced and go on several loops while str
     }
 }
 
+TEST_CASE("server: who knocks while it stops is hung up on") {
+    ThreadsRig rig(1);
+    asio::ip::tcp::socket socket(rig.loop.ioc);
+    // On the server's loop, which cannot accept before this has returned.
+    start_there<std::vector<std::string>>(rig.loops.at(0), [&] {
+        socket.connect({asio::ip::address_v4::loopback(), rig.address.port});
+        return rig.server->stop(rig.loop.context.clock.now() + std::chrono::seconds(20));
+    }).get();
+    std::array<char, 1> byte{};
+    ErrorCode end;
+    CHECK(socket.read_some(asio::buffer(byte), end) == 0);
+    CHECK(end);
+}
+
 TEST_CASE("server: is taken down in the middle of everything") {
     ThreadsRig rig(2);
     TestClient& a = rig.add("a");
     TestClient& b = rig.add("b");
-    auto near = rig.dial(a, b);
+    auto near = rig.loop.run(a.dial(b.key())).value();
     std::size_t ended = 0;
     const auto count = [&ended](std::exception_ptr) { ++ended; };
     asio::co_spawn(
@@ -203,7 +152,7 @@ TEST_CASE("server: is taken down in the middle of everything") {
         count
     );
     rig.loop.settle();
-    CHECK(rig.stop().empty());
+    CHECK(rig.stop().get().empty());
     rig.loop.run(a.wait_ended());
     rig.loop.run(b.wait_ended());
     rig.loop.run_until([&] { return ended == 2; });

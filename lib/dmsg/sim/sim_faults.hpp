@@ -1,8 +1,7 @@
 #pragma once
 
 #include "dmsg/sim/sim_traffic.hpp"
-
-#include <array>
+#include "sim/chaos.hpp"
 
 namespace skywire::dmsg::test {
 
@@ -15,57 +14,25 @@ class Faults {
     static constexpr Duration kDownMax = 25s;
     static constexpr Duration kFrozenMax = 20s;
 
-    explicit Faults(SimNetwork& network) : net_(network), scope_(network.world.loop()) {}
-    Faults(const Faults&) = delete;
-    Faults& operator=(const Faults&) = delete;
-    ~Faults() {
-        const auto now = net_.world.clock().now();
-        net_.world.run(scope_.close(net_.world.clock(), now, now + 1s));
+    explicit Faults(SimNetwork& network) : net_(network), chaos_(network) {
+        chaos_.add(3, [this] { return chaos_.cut(some_link(), kCutMax); });
+        chaos_.add(3, [this] { return bad_link(); });
+        chaos_.add(1, [this] { return reset(); });
+        chaos_.add(2, [this] { return kill(some_client()); });
+        chaos_.add(1, [this] { return freeze_client(); });
+        chaos_.add(1, [this] { return kill(some_server()); });
+        chaos_.add(1, [this] { return freeze_server(); });
+        chaos_.add(1, [this] { return drain_server(); });
+        chaos_.add(1, [this] { return lose_discovery(); });
     }
 
     /// Begins; `under_way` is 0 again once the last one has been repaired.
-    void run_for(Duration duration) {
-        const SteadyTime until = net_.world.clock().now() + duration;
-        scope_.spawn("faults", [this, until] { return run(until); });
-    }
-    std::size_t under_way() const noexcept { return scope_.size(); }
+    void run_for(Duration duration) { chaos_.run_for(duration, 100ms, 2s); }
+    std::size_t under_way() const noexcept { return chaos_.under_way(); }
 
  private:
-    Task<> run(SteadyTime until) {
-        while (net_.world.clock().now() < until) {
-            scope_.spawn("fault", [this] { return one(); });
-            co_await net_.sleep(net_.between(100ms, 2s));
-        }
-    }
-
-    Task<> one() {
-        using Fault = Task<> (Faults::*)();
-        // Those that come more often stand here more often.
-        static constexpr std::array<Fault, 14> kFaults{
-            &Faults::cut,
-            &Faults::cut,
-            &Faults::cut,
-            &Faults::bad_link,
-            &Faults::bad_link,
-            &Faults::bad_link,
-            &Faults::reset,
-            &Faults::kill_client,
-            &Faults::kill_client,
-            &Faults::freeze_client,
-            &Faults::kill_server,
-            &Faults::freeze_server,
-            &Faults::drain_server,
-            &Faults::lose_discovery,
-        };
-        return (this->*kFaults[net_.below(kFaults.size())])();
-    }
-
     SimClient& some_client() { return *net_.clients[net_.below(net_.clients.size())]; }
     SimServer& some_server() { return *net_.servers[net_.below(net_.servers.size())]; }
-    sim::Death some_death() {
-        constexpr std::array kDeaths{sim::Death::silent, sim::Death::reset, sim::Death::process};
-        return kDeaths[net_.below(kDeaths.size())];
-    }
     /// The ends of a link over which something goes.
     std::pair<sim::Node*, sim::Node*> some_link() {
         sim::Node& server = some_server().node;
@@ -84,18 +51,8 @@ class Faults {
         return {&some_client().node, &server};
     }
 
-    Task<> cut() {
-        constexpr std::array kDirections{
-            sim::Direction::both, sim::Direction::forward, sim::Direction::backward
-        };
-        const auto [a, b] = some_link();
-        net_.world.cut(*a, *b, kDirections[net_.below(kDirections.size())]);
-        co_await net_.sleep(net_.between(500ms, kCutMax));
-        net_.world.heal(*a, *b);
-    }
-
     Task<> bad_link() {
-        const auto [a, b] = some_link();
+        const auto link = some_link();
         sim::LinkOptions options = sim::LinkOptions::rough();
         switch (net_.below(3)) {
             case 0:
@@ -109,9 +66,7 @@ class Faults {
                 options.bytes_per_second = 50'000;
                 break;
         }
-        net_.world.set_link(*a, *b, options);
-        co_await net_.sleep(net_.between(5s, 60s));
-        net_.world.set_link(*a, *b, net_.options.links);
+        co_await chaos_.have_link(link, options, net_.options.links, 60s);
     }
 
     Task<> reset() {
@@ -122,39 +77,28 @@ class Faults {
 
     /// Ends a machine; `stop` takes down what ran on it, which has died with it.
     template <class Host>
-    Task<> kill(Host& host, sim::Death death) {
-        host.node.kill(death);
+    Task<> kill(Host& host) {
+        if (std::exchange(host.busy, true)) co_return;
+        host.node.kill(chaos_.some_death());
         co_await net_.stop(host);
         co_await net_.sleep(net_.between(100ms, kDownMax));
         host.node.start();
         net_.start(host);
         host.busy = false;
     }
-    Task<> kill_client() {
-        SimClient& host = some_client();
-        if (!std::exchange(host.busy, true)) co_await kill(host, some_death());
-    }
-    Task<> kill_server() {
-        SimServer& host = some_server();
-        if (!std::exchange(host.busy, true)) co_await kill(host, some_death());
-    }
 
     Task<> freeze_client() {
         SimClient& host = some_client();
         if (std::exchange(host.busy, true)) co_return;
         const Duration duration = net_.between(1s, kFrozenMax);
-        host.node.freeze();
-        co_await net_.sleep(duration);
+        co_await chaos_.freeze(&host.node, duration);
         host.frozen += duration;
-        host.node.thaw();
         host.busy = false;
     }
     Task<> freeze_server() {
         SimServer& host = some_server();
         if (std::exchange(host.busy, true)) co_return;
-        host.node.freeze();
-        co_await net_.sleep(net_.between(1s, kFrozenMax));
-        host.node.thaw();
+        co_await chaos_.freeze(&host.node, net_.between(1s, kFrozenMax));
         host.busy = false;
     }
 
@@ -194,7 +138,7 @@ class Faults {
 
     SimNetwork& net_;
     bool discovery_lost_ = false;
-    net::Scope scope_;
+    sim::Chaos chaos_;
 };
 
 }  // namespace skywire::dmsg::test

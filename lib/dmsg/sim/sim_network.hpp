@@ -5,9 +5,7 @@
 #include "dmsg/server.hpp"
 #include "dmsg/sim/sim_discovery.hpp"
 #include "http/client.hpp"
-#include "net/scope.hpp"
-#include "net/timer.hpp"
-#include "sim/test.hpp"
+#include "sim/trial.hpp"
 
 #include <algorithm>
 #include <functional>
@@ -24,9 +22,6 @@
 namespace skywire::dmsg::test {
 
 using namespace std::chrono_literals;
-
-/// What a simulation found wrong. Coroutines write it down; the test looks at it.
-using Wrongs = std::vector<std::string>;
 
 struct SimOptions {
     std::size_t servers = 2;
@@ -71,18 +66,14 @@ struct SimClient {
     const crypto::PublicKey& key() const { return keys.public_key; }
 };
 
-class SimNetwork {
+class SimNetwork : public sim::Trial {
  public:
     static constexpr std::uint16_t kPort = 8081;
     /// For things to end once they are told to.
     static constexpr Duration kEndMax = 10s;
 
     explicit SimNetwork(std::uint64_t seed, SimOptions options_in = {})
-        : scopes_before_(net::Scope::process_size()),
-          world(seed),
-          discovery(world),
-          options(std::move(options_in)) {
-        world.set_links(options.links);
+        : Trial(seed, options_in.links), discovery(world), options(std::move(options_in)) {
         discovery.start();
         for (std::size_t i = 0; i < options.servers; ++i) {
             const auto name = fmt::format("server{}", i);
@@ -97,8 +88,6 @@ class SimNetwork {
             ));
         }
     }
-    SimNetwork(const SimNetwork&) = delete;
-    SimNetwork& operator=(const SimNetwork&) = delete;
     ~SimNetwork() { give_up(); }
 
     /// Where a test has not come to `end`: stops all, so that it can be destroyed.
@@ -180,11 +169,7 @@ class SimNetwork {
         const auto left = discovery.entries();
         for (const auto& [key, entry] : left)
             wrong(fmt::format("the entry of {} is left", name_of(key)));
-        // For the last segments on their way.
-        world.run_for(1min);
-        if (world.connections() > 0) wrong(fmt::format("connections left: {}", world.waiting()));
-        if (net::Scope::process_size() != scopes_before_)
-            wrong(fmt::format("{} coroutines left", net::Scope::process_size() - scopes_before_));
+        look_for_leftovers();
     }
 
     /// Every client that is up has a session, and its entry names servers that are, and with which
@@ -236,27 +221,6 @@ class SimNetwork {
         return key.to_text();
     }
 
-    void wrong(std::string what) {
-        world.note("WRONG: " + what);
-        wrongs.push_back(std::move(what));
-    }
-    /// Fails the test where something was wrong, showing the end of the trace.
-    void check() {
-        CHECK(wrongs == Wrongs());
-        if (!wrongs.empty()) throw std::runtime_error("the simulation went wrong");
-    }
-    /// Runs on until `done()` or until something is wrong.
-    template <class Done>
-    [[nodiscard]] bool run_until(Done done, Duration limit) {
-        const bool reached =
-            world.run_until([&] { return !wrongs.empty() || done(); }, limit) && wrongs.empty();
-        check();
-        return reached;
-    }
-
-    Random& random() { return world.test_random(); }
-    std::size_t below(std::size_t bound) { return std::size_t(random().below(bound)); }
-    bool chance(double probability) { return random().next_unit() < probability; }
     /// Calendars that are wrong by so much, one way or the other.
     void skew_calendars(Duration most) {
         for (const auto& host : servers)
@@ -264,32 +228,21 @@ class SimNetwork {
         for (const auto& host : clients)
             host->node.set_wall_skew(between(-most, most));
     }
-    Duration between(Duration low, Duration high) {
-        return low + Duration(std::int64_t(random().below(std::uint64_t((high - low).count()))));
-    }
-    Task<> sleep(Duration duration) { co_await net::sleep_for(world.clock(), duration); }
 
  private:
     std::unique_ptr<DiscoveryClient> ask(const net::Context& context, http::Client& http) {
         return make_http_discovery(context, http, SimDiscovery::url()).value();
     }
-    void note_late(const std::string& who, const std::vector<std::string>& late) {
-        for (const auto& name : late)
-            wrong(fmt::format("{}: {} did not end", who, name));
-    }
 
-    std::size_t scopes_before_;
     bool ended_ = false;
 
  public:
-    sim::World world;
     SimDiscovery discovery;
     SimOptions options;
     std::vector<std::unique_ptr<SimServer>> servers;
     std::vector<std::unique_ptr<SimClient>> clients;
     /// What a client's machine runs on it, each time it comes up.
     std::function<void(SimClient&)> on_start;
-    Wrongs wrongs;
 };
 
 }  // namespace skywire::dmsg::test

@@ -50,6 +50,16 @@ void check_entries_stay_true(SimNetwork& net) {
     CHECK(net.settled());
 }
 
+/// All is as it should be within `limit`, and stays so until the end.
+void check_recovery(SimNetwork& net, Duration limit) {
+    const bool settled = net.run_until([&] { return net.settled(); }, limit);
+    INFO(net.why_unsettled());
+    CHECK(settled);
+    check_entries_stay_true(net);
+    net.end();
+    net.check();
+}
+
 TEST_CASE("simulation: clients of a server that restarts have it again within 10 s") {
     for (const auto death : {sim::Death::process, sim::Death::reset}) {
         sim::for_each_seed(3, [&](std::uint64_t seed) {
@@ -61,12 +71,7 @@ TEST_CASE("simulation: clients of a server that restarts have it again within 10
             net.world.run_for(1s);
             server.node.start();
             net.start(server);
-            const bool settled = net.run_until([&] { return net.settled(); }, 10s);
-            INFO(net.why_unsettled());
-            CHECK(settled);
-            check_entries_stay_true(net);
-            net.end();
-            net.check();
+            check_recovery(net, 10s);
         });
     }
 }
@@ -80,12 +85,7 @@ TEST_CASE("simulation: clients of a server that restarts in order have it again 
         net.world.run(net.stop(server));
         net.world.run_for(1s);
         net.start(server);
-        const bool settled = net.run_until([&] { return net.settled(); }, 10s);
-        INFO(net.why_unsettled());
-        CHECK(settled);
-        check_entries_stay_true(net);
-        net.end();
-        net.check();
+        check_recovery(net, 10s);
     });
 }
 
@@ -97,12 +97,7 @@ TEST_CASE("simulation: clients of a server that dies have another one within 10 
             SimServer& dead = server_of(net, *net.clients[0]);
             dead.node.kill(death);
             net.world.run(net.stop(dead));
-            const bool settled = net.run_until([&] { return net.settled(); }, 10s);
-            INFO(net.why_unsettled());
-            CHECK(settled);
-            check_entries_stay_true(net);
-            net.end();
-            net.check();
+            check_recovery(net, 10s);
         });
     }
 }
@@ -120,10 +115,7 @@ TEST_CASE("simulation: a server that dies in silence is left within its 15 s and
             });
         };
         CHECK(net.run_until(left, kNoticeMax));
-        CHECK(net.run_until([&] { return net.settled(); }, 10s));
-        check_entries_stay_true(net);
-        net.end();
-        net.check();
+        check_recovery(net, 10s);
     });
 }
 

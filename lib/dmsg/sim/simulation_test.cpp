@@ -5,8 +5,6 @@
 #include "dmsg/sim/sim_network.hpp"
 #include "dmsg/sim/sim_traffic.hpp"
 
-#include <cstdlib>
-
 namespace skywire::dmsg {
 namespace {
 
@@ -87,14 +85,10 @@ void check_no_streams(SimNetwork& net, Traffic& traffic) {
     FAIL("streams are left:\n" << traffic.describe_open());
 }
 
-/// For whoever runs many seeds: whether they were hard enough.
-void report(SimNetwork& net, const Traffic& traffic) {
-    if (std::getenv("SKYWIRE_SIM_RUNS") == nullptr) return;
-    const auto& counts = traffic.counts();
-    fmt::print(
-        "seed {}: {} s, {} dials, {} of them in vain, {} exchanges complete, {} cut short, {} kB\n",
-        net.world.seed(),
-        net.world.elapsed() / 1s,
+/// Whether it was hard enough.
+std::string told(const Traffic::Counts& counts) {
+    return fmt::format(
+        "{} dials, {} of them in vain, {} exchanges complete, {} cut short, {} kB",
         counts.dials,
         counts.refused,
         counts.complete,
@@ -123,7 +117,7 @@ void live_through_faults(std::uint64_t seed) {
     traffic.busy = false;
     talk_to_everybody(net, traffic);
     check_no_streams(net, traffic);
-    report(net, traffic);
+    sim::report(seed, told(traffic.counts()));
     CHECK(traffic.counts().complete > 500);
     traffic.end();
     net.end();

@@ -19,6 +19,8 @@ constexpr std::size_t kBodyReadBytes = 16 * 1024;
 constexpr std::size_t kJoinBytesMax = 16 * 1024;
 /// How long, and for how many bytes, a refused peer is listened to.
 constexpr Duration kLingerTime = 500ms;
+/// For the first request of a connection that was just taken when draining began.
+constexpr Duration kFirstRequest = 500ms;
 constexpr std::size_t kLingerBytesMax = 256 * 1024;
 /// Larger bodies are compressed off the loop: 64 KiB take about a millisecond.
 constexpr std::size_t kCompressOnLoopBytesMax = 64 * 1024;
@@ -165,7 +167,7 @@ Task<bool> Connection::read_proxy_header() {
         if (header->state == net::ProxyHeader::State::absent) co_return true;
         if (header->state == net::ProxyHeader::State::complete) {
             input_.consume(header->size);
-            if (header->source) remote_ = *header->source;
+            if (const auto& source = header->source) remote_ = *source;
             co_return true;
         }
         if (first) enter(Phase::reading, core_.options.limits.read_timeout);
@@ -176,8 +178,8 @@ Task<bool> Connection::wait_for_request() {
     if (input_.empty()) {
         core_.give_back(std::move(exchange_));
         input_.shrink();
-        if (core_.draining) co_return false;
-        enter(Phase::idle, core_.options.limits.idle_timeout);
+        if (core_.draining && answered_ > 0) co_return false;
+        enter(Phase::idle, core_.draining ? kFirstRequest : core_.options.limits.idle_timeout);
         const bool more = co_await read_more(InputBuffer::kIdleBytes);
         if (!more || phase_ == Phase::cutting_off) co_return false;
     }
@@ -395,7 +397,7 @@ void Connection::sweep(SteadyTime now) {
     deadline_ = SteadyTime::max();
     switch (phase_) {
         case Phase::idle:
-            core_.metrics.refused(Refusal::idle);
+            if (!core_.draining) core_.metrics.refused(Refusal::idle);
             stream_->close();
             break;
         case Phase::reading:
@@ -449,7 +451,9 @@ Task<> Connection::cut_off() {
 }
 
 void Connection::end_if_idle() noexcept {
-    if (phase_ == Phase::idle) stream_->close();
+    if (phase_ != Phase::idle) return;
+    if (answered_ > 0) return stream_->close();
+    deadline_ = std::min(deadline_, core_.context.clock.now() + kFirstRequest);
 }
 
 }  // namespace skywire::http::detail

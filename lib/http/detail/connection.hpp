@@ -22,7 +22,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
     /// Ends what has gone on for too long.
     void sweep(SteadyTime now);
 
-    /// Draining: a connection between requests ends, the others end after their answer.
+    /// Draining: a connection between requests ends, the others end after their answer. One that is
+    /// new may have its first request on the way: it gets half a second for it.
     void end_if_idle() noexcept;
 
     void close() noexcept { stream_->close(); }

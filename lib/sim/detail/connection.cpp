@@ -119,13 +119,13 @@ void Connection::kill(std::size_t side, Death death) {
     End& end = ends_[side];
     if (gone(end)) {
         // What a closed end has still under way is its kernel's, which may go, too.
-        if (death == Death::silent) wires_[side].flight.clear();
+        if (death == Death::silent) drop_flight(side);
         end.dead = true;
         return;
     }
     switch (death) {
         case Death::silent:
-            wires_[side].flight.clear();
+            drop_flight(side);
             break;
         case Death::reset:
             if (!end.failure) send_reset(side);
@@ -138,9 +138,27 @@ void Connection::kill(std::size_t side, Death death) {
     wake(side);
 }
 
+/// What is not sent now takes nobody's place on the path.
+void Connection::give_place_back(std::size_t side) {
+    std::size_t bytes = 0;
+    for (const Segment& segment : wires_[side].flight)
+        bytes += segment.bytes.size();
+    fabric_.give_back(wires_[side].path, bytes);
+}
+
+void Connection::drop_flight(std::size_t side) {
+    give_place_back(side);
+    for (const Segment& segment : wires_[side].flight) {
+        if (segment.kind == Segment::Kind::reset) ends_[side].reset_sent = false;
+        // Nobody will ever get the other end.
+        if (segment.kind == Segment::Kind::hello) ends_[other(side)].closed = true;
+    }
+    wires_[side].flight.clear();
+}
+
 void Connection::fail_end(std::size_t side, ErrorCode ec) {
     End& end = ends_[side];
-    wires_[side].flight.clear();
+    drop_flight(side);
     if (gone(end) || end.failure) return;
     end.failure = ec;
     fabric_.add_event("fails", &end.host, &ends_[other(side)].host, number_, 0, ec.message());
@@ -188,7 +206,9 @@ void Connection::schedule_arrival(std::size_t side) {
     wire.arrival_pending = true;
     fabric_.schedule(
         wire.flight.front().at - fabric_.clock().now(),
-        [self = shared_from_this(), side] { self->arrive(side); }
+        [self = shared_from_this(), side, arrival = ++wire.arrivals] {
+            if (self->wires_[side].arrivals == arrival) self->arrive(side);
+        }
     );
 }
 
@@ -200,6 +220,8 @@ void Connection::arrive(std::size_t side) {
         if (wire.path.blocked() || wire.path.to.power == Host::Power::off) {
             // A reset is not repeated, the rest is.
             if (wire.flight.front().kind != Segment::Kind::reset) return stall(side);
+            // But whatever else comes is answered by another one.
+            ends_[side].reset_sent = false;
             wire.flight.pop_front();
             continue;
         }
@@ -278,10 +300,26 @@ void Connection::unblocked(const Path& path) {
     }
 }
 
+void Connection::on_new_options(const Path& path) {
+    for (const std::size_t side : {kDialler, kAcceptor}) {
+        Wire& wire = wires_[side];
+        if (&wire.path != &path || wire.stalled || wire.flight.empty()) continue;
+        SteadyTime last{};
+        for (Segment& segment : wire.flight) {
+            const SteadyTime at = fabric_.arrival(wire.path, segment.bytes.size());
+            segment.at = last = std::max(last, std::min(segment.at, at));
+        }
+        wire.last_at = last;
+        wire.arrival_pending = false;
+        schedule_arrival(side);
+    }
+}
+
 void Connection::go_on(std::size_t side) {
     Wire& wire = wires_[side];
     wire.stalled = false;
     wire.last_at = fabric_.clock().now();
+    give_place_back(side);
     ++wire.stalls;
     if (wire.credit_stalled) give_up_later(side);
     // The next repetition comes some time after the path works again.

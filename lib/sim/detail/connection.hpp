@@ -70,6 +70,8 @@ class Connection final : public std::enable_shared_from_this<Connection> {
     void fail_end(std::size_t side, ErrorCode ec);
     /// What waits because this path was blocked goes on.
     void unblocked(const Path& path);
+    /// What is under way on this path comes no later than it would have been sent now.
+    void on_new_options(const Path& path);
     void wake(std::size_t side);
 
  private:
@@ -97,6 +99,8 @@ class Connection final : public std::enable_shared_from_this<Connection> {
         std::size_t start = 0;
         bool fin_received = false;
         bool arrival_pending = false;
+        /// Of these only the last is still awaited.
+        std::uint64_t arrivals = 0;
         bool credit_pending = false;
         /// The first segment in flight, or the credit, met a blocked path.
         bool stalled = false;
@@ -109,6 +113,8 @@ class Connection final : public std::enable_shared_from_this<Connection> {
     bool gone(const End& end) const noexcept { return end.closed || end.dead; }
     void send(std::size_t side, Segment::Kind kind, Bytes bytes = {});
     void send_reset(std::size_t side);
+    void give_place_back(std::size_t side);
+    void drop_flight(std::size_t side);
     void schedule_arrival(std::size_t side);
     void arrive(std::size_t side);
     void arrive_one(std::size_t side, Segment& segment);

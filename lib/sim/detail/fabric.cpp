@@ -11,7 +11,12 @@
 namespace skywire::sim::detail {
 namespace {
 
-constexpr Duration kSecond = std::chrono::seconds(1);
+Duration time_of(std::size_t bytes, std::uint64_t bytes_per_second) {
+    const std::chrono::duration<double> seconds(
+        static_cast<double>(bytes) / static_cast<double>(bytes_per_second)
+    );
+    return std::chrono::duration_cast<Duration>(seconds);
+}
 
 LinkOptions loopback() {
     LinkOptions options;
@@ -88,15 +93,28 @@ SteadyTime Fabric::arrival(Path& path, std::size_t bytes) {
     }
     SteadyTime departure = std::max(now, path.clogged_until);
     if (link.bytes_per_second > 0) {
-        const double seconds =
-            static_cast<double>(bytes) / static_cast<double>(link.bytes_per_second);
-        departure =
-            std::max(departure, path.busy_until) +
-            Duration(static_cast<Duration::rep>(seconds * static_cast<double>(kSecond.count())));
+        departure = std::max(departure, path.busy_until) + time_of(bytes, link.bytes_per_second);
         path.busy_until = departure;
     }
     return departure + link.one_way_delay_min +
            around(link.one_way_delay_mean - link.one_way_delay_min);
+}
+
+void Fabric::give_back(Path& path, std::size_t bytes) {
+    const LinkOptions& link = options(path);
+    if (link.bytes_per_second > 0) path.busy_until -= time_of(bytes, link.bytes_per_second);
+}
+
+/// A queue is worked off at the pace that the link has now; nothing in it comes later for that.
+void Fabric::set_link(Path& path, const LinkOptions& options) {
+    const SteadyTime now = clock_.now();
+    const SteadyTime busy_until = path.busy_until;
+    path.options = options;
+    path.busy_until = std::min(busy_until, now);
+    path.clogged_until = std::min(path.clogged_until, now);
+    for (const auto& connection : connections())
+        connection->on_new_options(path);
+    path.busy_until = std::min(busy_until, path.busy_until);
 }
 
 void Fabric::add_host(Host& host) {

@@ -61,9 +61,12 @@ class Fabric {
     Path& path(Host& from, Host& to);
     const LinkOptions& options(const Path& path) const;
     void set_links(const LinkOptions& options) { links_ = options; }
+    void set_link(Path& path, const LinkOptions& options);
 
     /// When bytes that leave now arrive, losses aside.
     SteadyTime arrival(Path& path, std::size_t bytes);
+    /// So many bytes that waited for the path's bandwidth want none any more.
+    void give_back(Path& path, std::size_t bytes);
 
     void add_host(Host& host);
     void add_name(std::string name, Host& host);

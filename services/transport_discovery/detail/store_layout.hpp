@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <charconv>
 #include <chrono>
-#include <iterator>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -13,11 +12,8 @@
 
 #include <fmt/format.h>
 
-/// The keys of our own beside those of record.hpp, and how many are read and written at once.
+/// The keys of our own beside those of record.hpp.
 namespace skywire::tpd::detail {
-
-/// Entries of one batch or one read of the store.
-inline constexpr std::size_t kChunk = 256;
 
 /// Of a change's ids: whoever has not read them by then reads everything.
 inline constexpr Duration kChangeLifetime = std::chrono::minutes(10);
@@ -64,21 +60,6 @@ inline std::vector<std::string> keys_of(const std::vector<transport::TransportId
     for (const transport::TransportId& id : ids)
         keys.push_back(transport_key(id));
     return keys;
-}
-
-/// At most kChunk elements in each.
-template <class T>
-std::vector<std::vector<T>> pieces(std::vector<T> all) {
-    std::vector<std::vector<T>> pieces;
-    pieces.reserve(all.size() / kChunk + 1);
-    for (std::size_t from = 0; from < all.size(); from += kChunk) {
-        const std::size_t to = std::min(from + kChunk, all.size());
-        pieces.emplace_back(
-            std::make_move_iterator(all.begin() + static_cast<std::ptrdiff_t>(from)),
-            std::make_move_iterator(all.begin() + static_cast<std::ptrdiff_t>(to))
-        );
-    }
-    return pieces;
 }
 
 }  // namespace skywire::tpd::detail

@@ -7,14 +7,14 @@
 #include <utility>
 
 /// Lists of keys and ids in paths and queries.
-namespace skywire::tpd::detail {
+namespace skywire::services {
 
-using Names = std::set<std::string, std::less<>>;
+using NameSet = std::set<std::string, std::less<>>;
 
 /// The pieces of a list in a path or a query, in lower case; white space and empty ones are left
 /// out.
-inline Names names_of(std::string_view list, char separator) {
-    Names names;
+inline NameSet names_of(std::string_view list, char separator) {
+    NameSet names;
     while (!list.empty()) {
         const std::size_t end = std::min(list.find(separator), list.size());
         std::string name(list.substr(0, end));
@@ -27,4 +27,4 @@ inline Names names_of(std::string_view list, char separator) {
     return names;
 }
 
-}  // namespace skywire::tpd::detail
+}  // namespace skywire::services
