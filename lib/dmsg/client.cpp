@@ -284,14 +284,18 @@ Task<Result<std::string>> Client::Impl::look_up_ip() {
 Task<std::vector<std::string>> Client::Impl::stop(SteadyTime deadline) {
     std::vector<std::string> late;
     if (!started || stopping) co_return late;
-    co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
+    // Not to be broken off; a cancelled caller hears of it behind this.
+    const bool throws = co_await asio::this_coro::throw_if_cancelled();
+    co_await asio::this_coro::throw_if_cancelled(false);
     stopping = true;
     ready_changed.notify();
     const auto add = [&late](std::vector<std::string> names) {
         std::move(names.begin(), names.end(), std::back_inserter(late));
     };
-    // The entry first, so that nobody new comes; removing it may need a session.
-    const SteadyTime erase_until = std::min(deadline, context.clock.now() + kEraseTimeout);
+    // The entry first, so that nobody new comes; removing it may need a session. A discovery that
+    // does not answer must leave the others their time.
+    const SteadyTime now = context.clock.now();
+    const SteadyTime erase_until = now + std::min<Duration>(kEraseTimeout, (deadline - now) / 2);
     if (options.publish_entry) add(co_await entry.stop(erase_until));
     add(co_await keeper.stop(deadline));
     listeners.close_all();
@@ -303,6 +307,7 @@ Task<std::vector<std::string>> Client::Impl::stop(SteadyTime deadline) {
     open->close_all();
     add(co_await links.stop(deadline));
     callbacks.clear();
+    co_await asio::this_coro::throw_if_cancelled(throws);
     co_return late;
 }
 

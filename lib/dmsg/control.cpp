@@ -51,13 +51,15 @@ Task<Result<Duration>> ping_control(net::Stream& stream, Clock& clock) {
 
 Task<> serve_control(net::Context context, std::shared_ptr<net::Listener> listener) {
     net::Scope streams(context.loop);
+    const bool throws = co_await asio::this_coro::throw_if_cancelled();
     co_await asio::this_coro::throw_if_cancelled(false);
-    while (true) {
+    const auto state = co_await asio::this_coro::cancellation_state;
+    // Looked at before each wait: a cancellation that came together with a stream wakes nobody.
+    while (state.cancelled() == asio::cancellation_type::none) {
         auto stream = co_await listener->accept();
         if (!stream) {
-            const auto state = co_await asio::this_coro::cancellation_state;
-            const bool ended = state.cancelled() != asio::cancellation_type::none;
-            if (ended || stream.error() == make_error_code(errc::closed)) break;
+            if (stream.error() == make_error_code(errc::closed)) break;
+            if (state.cancelled() != asio::cancellation_type::none) break;
             co_await net::sleep_for(context.clock, kAcceptPause);
             continue;
         }
@@ -69,9 +71,9 @@ Task<> serve_control(net::Context context, std::shared_ptr<net::Listener> listen
         streams.spawn("control", [context, shared] { return answer(context, shared); });
     }
     listener->close();
-    co_await asio::this_coro::reset_cancellation_state();
     const SteadyTime now = context.clock.now();
     co_await streams.close(context.clock, now, now + std::chrono::seconds(1));
+    co_await asio::this_coro::throw_if_cancelled(throws);
 }
 
 }  // namespace skywire::dmsg

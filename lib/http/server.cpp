@@ -5,6 +5,7 @@
 #include "net/timer.hpp"
 
 #include <algorithm>
+#include <exception>
 #include <list>
 
 #include <boost/asio/experimental/awaitable_operators.hpp>
@@ -43,21 +44,13 @@ class Server::Impl {
         if (stopping_) return stream->close();
         if (connections_.size() >= core_.options.limits.connections_max) {
             core_.metrics.refused(detail::Refusal::connection_limit);
-            return stream->close();
+            stream->close();
+        } else {
+            begin(std::move(stream));
         }
-        auto connection = std::make_shared<detail::Connection>(core_, std::move(stream));
-        const auto place = connections_.insert(connections_.end(), connection);
-        core_.metrics.connections.add(1);
-        const bool begun = running_.spawn(
-            "http connection from " + connection->remote().to_string(),
-            [this, place, connection]() -> Task<> {
-                const Leave leave(*this, place);
-                co_await connection->run();
-            }
-        );
-        SKY_ASSERT(begun);  // draining comes before the scope closes
-        if (sweeping_) return;
-        sweeping_ = loops_.spawn("http sweep", [this] { return sweep_loop(); });
+        // Also where there is no room: it is the sweep that makes some.
+        if (!sweeping_ && !connections_.empty())
+            loops_.spawn("http sweep", [this] { return sweep_loop(); });
     }
 
     std::vector<net::Address> addresses() const {
@@ -103,43 +96,84 @@ class Server::Impl {
  private:
     using Connections = std::list<std::shared_ptr<detail::Connection>>;
 
-    /// Takes a connection off the list however its coroutine ends.
-    class Leave {
+    /// A connection on the list, for as long as its coroutine lives, whether or not it ever began.
+    class Place {
      public:
-        Leave(Impl& server, Connections::iterator place) : server_(server), place_(place) {}
-        Leave(const Leave&) = delete;
-        Leave& operator=(const Leave&) = delete;
-        ~Leave() {
+        Place(Impl& server, std::shared_ptr<detail::Connection> connection)
+            : server_(server),
+              at_(server.connections_.insert(server.connections_.end(), std::move(connection))) {
+            server_.core_.metrics.connections.add(1);
+        }
+        Place(const Place&) = delete;
+        Place& operator=(const Place&) = delete;
+        ~Place() {
             server_.core_.metrics.connections.add(-1);
-            server_.connections_.erase(place_);
+            server_.connections_.erase(at_);
         }
 
      private:
         Impl& server_;
-        Connections::iterator place_;
+        Connections::iterator at_;
     };
 
+    /// That the sweep runs, and however it ends.
+    class Sweeping {
+     public:
+        explicit Sweeping(bool& sweeping) : sweeping_(sweeping) { sweeping_ = true; }
+        Sweeping(const Sweeping&) = delete;
+        Sweeping& operator=(const Sweeping&) = delete;
+        ~Sweeping() { sweeping_ = false; }
+
+     private:
+        bool& sweeping_;
+    };
+
+    void begin(std::unique_ptr<net::Stream> stream) {
+        const auto connection = std::make_shared<detail::Connection>(core_, std::move(stream));
+        const auto place = std::make_shared<const Place>(*this, connection);
+        const bool begun = running_.spawn(
+            "http connection from " + connection->remote().to_string(),
+            [connection, place] { return connection->run(); }
+        );
+        SKY_ASSERT(begun);  // draining comes before the scope closes
+    }
+
+    /// Ends with the listener alone: a connection for which there was no memory must not keep all
+    /// later ones out.
     Task<> accept_loop(net::Listener& listener) {
         for (;;) {
-            auto stream = co_await listener.accept();
-            if (stream) {
-                serve(std::move(*stream));
-                continue;
+            std::exception_ptr thrown;
+            std::string failure;
+            try {
+                auto stream = co_await listener.accept();
+                if (stream) {
+                    serve(std::move(*stream));
+                    continue;
+                }
+                if (stopping_ || stream.error() == make_error_code(errc::closed)) co_return;
+                failure = stream.error().message();
+            } catch (...) {
+                if (stopping_) throw;
+                thrown = std::current_exception();
             }
-            if (stopping_ || stream.error() == make_error_code(errc::closed)) co_return;
             core_.metrics.accept_errors.add();
-            log::debug(
-                core_.context.logger,
-                "http.accept_failed",
-                log::kv("server", core_.options.name),
-                log::kv("error", stream.error().message())
-            );
+            if (thrown) {
+                report("http accept on " + listener.local().to_string(), thrown);
+            } else {
+                log::debug(
+                    core_.context.logger,
+                    "http.accept_failed",
+                    log::kv("server", core_.options.name),
+                    log::kv("error", failure)
+                );
+            }
             (void)co_await net::sleep_for(core_.context.clock, kAcceptPause);
         }
     }
 
-    /// Runs while there are connections.
+    /// Runs while there are connections. Where it cannot, the next connection begins it again.
     Task<> sweep_loop() {
+        const Sweeping sweeping(sweeping_);
         net::Timer timer(core_.context.loop, core_.context.clock);
         while (!connections_.empty()) {
             (void)co_await timer.wait_for(kSweepInterval);
@@ -147,10 +181,13 @@ class Server::Impl {
             for (auto it = connections_.begin(); it != connections_.end();) {
                 // Sweeping may end the connection; the list goes on behind it.
                 const auto connection = *it++;
-                connection->sweep(now);
+                try {
+                    connection->sweep(now);
+                } catch (...) {
+                    report("http sweep", std::current_exception());
+                }
             }
         }
-        sweeping_ = false;
     }
 
     void end_accepting() {

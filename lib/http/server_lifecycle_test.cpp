@@ -1,9 +1,11 @@
 #include "base/test.hpp"
+#include "http/detail/connection.hpp"
 #include "http/gzip.hpp"
 #include "http/server.hpp"
 #include "http/sse.hpp"
 #include "http/test_peer.hpp"
 #include "net/event.hpp"
+#include "net/test_executor.hpp"
 
 using namespace skywire;
 using namespace skywire::http;
@@ -77,6 +79,7 @@ class FakeListener final : public net::Listener {
         while (pending.empty() && !closed_)
             co_await changed_.wait();
         if (closed_) co_return fail(errc::closed, {});
+        if (std::exchange(throws, false)) throw std::bad_alloc();
         auto first = std::move(pending.front());
         pending.erase(pending.begin());
         co_return first;
@@ -93,12 +96,46 @@ class FakeListener final : public net::Listener {
     }
 
     std::vector<Result<std::unique_ptr<net::Stream>>> pending;
+    /// There is no memory for the next one.
+    bool throws = false;
 
  private:
     net::Event changed_;
     net::Address address_ = net::Address::tcp("127.0.0.1", 1);
     bool closed_ = false;
 };
+
+/// The rig's clock, but that its alarms may fail.
+class ShortClock final : public Clock {
+ public:
+    explicit ShortClock(ManualClock& clock) : clock_(clock) {}
+
+    SteadyTime now() const override { return clock_.now(); }
+    WallTime wall() const override { return clock_.wall(); }
+    std::unique_ptr<Alarm> set_alarm(SteadyTime at, std::function<void()> on_time) override {
+        if (std::exchange(fails, false)) throw std::bad_alloc();
+        return clock_.set_alarm(at, std::move(on_time));
+    }
+
+    /// There is no memory for the next one.
+    bool fails = false;
+
+ private:
+    ManualClock& clock_;
+};
+
+net::Context with(const net::Context& context, const Executor& loop, Clock& clock) {
+    return {
+        loop,
+        clock,
+        context.random,
+        context.network,
+        context.workers,
+        context.metrics,
+        context.faults,
+        context.logger
+    };
+}
 
 }  // namespace
 
@@ -324,6 +361,89 @@ TEST_CASE("server: a failed accept is counted, and accepting goes on after a pau
     CHECK(rig.server().connections() == 0);
     rig.advance(100ms);
     CHECK_THAT(peer.talk(get("/gate")), EndsWith("through"));
+}
+
+TEST_CASE("server: an accept for which there is no memory is counted, and accepting goes on") {
+    Rig rig;
+    Gate gate(rig);
+    gate.open = true;
+    auto listener = std::make_unique<FakeListener>(rig.loop.context.loop);
+    FakeListener& accepting = *listener;
+    rig.server().serve(std::move(listener));
+    accepting.throws = true;
+    auto [ours, theirs] = net::make_pipe(rig.loop.context.loop);
+    accepting.give(std::move(theirs));
+    Peer peer(rig.loop, std::move(ours));
+    auto& errors = rig.loop.metrics.counter("http_accept_errors_total", "", {{"server", "http"}});
+    CHECK(errors.value() == 1);
+    CHECK(rig.server().connections() == 0);
+    rig.advance(100ms);
+    CHECK_THAT(peer.talk(get("/gate")), EndsWith("through"));
+}
+
+TEST_CASE("server: a connection for which there is no memory leaves no place taken") {
+    Rig rig;
+    const auto shortage = std::make_shared<net::Shortage>();
+    const Executor loop = net::short_executor(rig.loop.ioc, shortage);
+    const net::Context context = with(rig.loop.context, loop, rig.clock);
+    Server::Options options;
+    options.limits.connections_max = 1;
+    Server server(context, rig.router, options);
+    auto [lost, theirs] = net::make_pipe(rig.loop.context.loop);
+    shortage->next = true;
+    CHECK_THROWS_AS(server.serve(std::move(theirs)), std::bad_alloc);
+    CHECK(server.connections() == 0);
+    CHECK(rig.loop.metrics.gauge("http_connections", "", {{"server", "http"}}).value() == 0);
+    auto [ours, served] = net::make_pipe(rig.loop.context.loop);
+    server.serve(std::move(served));
+    Peer peer(rig.loop, std::move(ours));
+    CHECK_THAT(peer.talk(get("/nothing")), StartsWith("HTTP/1.1 404"));
+    CHECK(rig.loop.run(server.stop(rig.clock.now() + 1s)).empty());
+}
+
+TEST_CASE("server: deadlines hold again behind a sweep for which there was no memory") {
+    Rig rig;
+    ShortClock clock(rig.clock);
+    const net::Context context = with(rig.loop.context, rig.loop.context.loop, clock);
+    Server::Options options;
+    options.limits.connections_max = 1;
+    Server server(context, rig.router, options);
+    const auto connect = [&] {
+        auto [ours, theirs] = net::make_pipe(rig.loop.context.loop);
+        server.serve(std::move(theirs));
+        return std::make_unique<Peer>(rig.loop, std::move(ours));
+    };
+    const auto slow = connect();
+    slow->send("GET /slow HTTP/1.1\r\n");
+    clock.fails = true;
+    rig.advance(250ms);
+    CHECK_FALSE(clock.fails);
+    // No place for it, but it is seen that somebody has to go.
+    CHECK(connect()->ended());
+    rig.advance(4s);
+    CHECK_THAT(slow->take(), StartsWith("HTTP/1.1 408"));
+    CHECK(slow->ended());
+    CHECK_THAT(connect()->talk(get("/nothing")), StartsWith("HTTP/1.1 404"));
+    CHECK(rig.loop.run(server.stop(rig.clock.now() + 1s)).empty());
+}
+
+TEST_CASE("server: a slow peer that cannot be told so for want of memory ends all the same") {
+    Rig rig;
+    const auto shortage = std::make_shared<net::Shortage>();
+    net::Scope scope(net::short_executor(rig.loop.ioc, shortage));
+    detail::ServerCore core(rig.loop.context, rig.router, {});
+    core.scope = &scope;
+    auto [ours, theirs] = net::make_pipe(rig.loop.context.loop);
+    const auto connection = std::make_shared<detail::Connection>(core, std::move(theirs));
+    scope.spawn("connection", [connection] { return connection->run(); });
+    Peer peer(rig.loop, std::move(ours));
+    peer.send("GET /slow HTTP/1.1\r\n");
+    rig.clock.advance(4s);
+    shortage->next = true;
+    CHECK_THROWS_AS(connection->sweep(rig.clock.now()), std::bad_alloc);
+    rig.loop.settle();
+    CHECK(peer.ended());
+    CHECK(scope.size() == 0);
 }
 
 TEST_CASE("server: large bodies are compressed for those who ask") {

@@ -59,14 +59,20 @@ bool Scope::spawn(std::string name, std::function<Task<>()> work, Ending ending)
     Task<> task = run(entry->work());
     running_.push_back(entry);
     const auto place = std::prev(running_.end());
-    asio::co_spawn(
-        executor_,
-        std::move(task),
-        asio::bind_cancellation_slot(
-            entry->signal.slot(),
-            [this, place](std::exception_ptr error) { ended(place, std::move(error)); }
-        )
-    );
+    try {
+        asio::co_spawn(
+            executor_,
+            std::move(task),
+            asio::bind_cancellation_slot(
+                entry->signal.slot(),
+                [this, place](std::exception_ptr error) { ended(place, std::move(error)); }
+            )
+        );
+    } catch (...) {
+        // Nobody would ever tell of its end, and `close` would wait for it.
+        running_.erase(place);
+        throw;
+    }
     return true;
 }
 
@@ -84,7 +90,7 @@ Task<> Scope::run(Task<> work) {
 }
 
 void Scope::ended(Entries::iterator place, std::exception_ptr error) {
-    const std::shared_ptr<Entry> entry = *place;
+    const std::shared_ptr<Entry> entry = std::move(*place);
     running_.erase(place);
     const bool closing = closing_;
     const OnError on_error = error ? on_error_ : OnError();
@@ -137,11 +143,17 @@ Task<> Scope::wait_empty_until(Clock& clock, SteadyTime at) {
     if (!waiter->released) std::erase(waiters_, waiter);
 }
 
+/// Of several callers one may destroy the scope as soon as it is empty: whoever wakes after it
+/// touches nothing of it any more.
 Task<std::vector<std::string>> Scope::close(Clock& clock, SteadyTime grace, SteadyTime deadline) {
+    std::vector<std::string> late;
     closing_ = true;
+    if (running_.empty()) co_return late;
     // Not to be interrupted: an owner that goes away half-way would leave coroutines behind.
     const bool throws = co_await asio::this_coro::throw_if_cancelled();
     co_await asio::this_coro::throw_if_cancelled(false);
+    const auto witness = std::make_shared<Waiter>(Waiter{[] {}});
+    waiters_.push_back(witness);
     const bool finishers = std::any_of(running_.begin(), running_.end(), [](const auto& entry) {
         return entry->ending == Ending::finish;
     });
@@ -149,11 +161,15 @@ Task<std::vector<std::string>> Scope::close(Clock& clock, SteadyTime grace, Stea
         signal(/*including_finishers=*/false);
         co_await wait_empty_until(clock, std::min(grace, deadline));
     }
-    signal(/*including_finishers=*/true);
-    co_await wait_empty_until(clock, deadline);
-    std::vector<std::string> late;
-    for (const auto& entry : running_)
-        late.push_back(entry->name);
+    if (!witness->released) {
+        signal(/*including_finishers=*/true);
+        co_await wait_empty_until(clock, deadline);
+    }
+    if (!witness->released) {
+        std::erase(waiters_, witness);
+        for (const auto& entry : running_)
+            late.push_back(entry->name);
+    }
     co_await asio::this_coro::throw_if_cancelled(throws);
     co_return late;
 }

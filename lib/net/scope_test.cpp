@@ -2,6 +2,7 @@
 
 #include "base/test.hpp"
 #include "net/event.hpp"
+#include "net/test_executor.hpp"
 #include "net/test_loop.hpp"
 #include "net/timer.hpp"
 
@@ -227,6 +228,55 @@ TEST_CASE_METHOD(Fixture, "scope: a waiter of a scope that has died leaves it al
     });
     loop.settle();
     CHECK(woken == 2);
+}
+
+TEST_CASE_METHOD(Fixture, "scope: one of two closers may destroy it, whichever wakes first") {
+    for (const bool destroyer_first : {true, false}) {
+        auto inner = std::make_unique<Scope>(loop.ioc.get_executor());
+        inner->spawn("work", [this]() -> Task<> { co_await event.wait(); });
+        inner->spawn(
+            "finishing work",
+            [this]() -> Task<> {
+                while (!(co_await event.wait())) {
+                }
+            },
+            Scope::Ending::finish
+        );
+        std::vector<std::vector<std::string>> told;
+        const auto closing = [&](bool destroys) -> Task<> {
+            const auto now = clock.now();
+            told.push_back(co_await inner->close(clock, now + 1s, now + 2s));
+            if (destroys) inner.reset();
+        };
+        closer.spawn("one", [&] { return closing(destroyer_first); });
+        closer.spawn("other", [&] { return closing(!destroyer_first); });
+        loop.settle();
+        CHECK(told.empty());
+        event.notify();
+        loop.settle();
+        CHECK(told == std::vector{kNobody, kNobody});
+        CHECK(!inner);
+    }
+}
+
+TEST_CASE_METHOD(Fixture, "scope: a spawn that finds no memory leaves nothing behind") {
+    const auto shortage = std::make_shared<Shortage>();
+    std::optional<Scope> poor;
+    poor.emplace(short_executor(loop.ioc, shortage));
+    const auto token = std::make_shared<int>(7);
+    shortage->next = true;
+    const auto wait = [this, token]() -> Task<> { co_await event.wait(); };
+    CHECK_THROWS_AS(poor->spawn("work", wait), std::bad_alloc);
+    CHECK(poor->size() == 0);
+    CHECK(Scope::process_size() == 0);
+    CHECK(token.use_count() == 2);
+    // The next one finds some.
+    CHECK(poor->spawn("work", wait));
+    loop.settle();
+    CHECK(poor->size() == 1);
+    const auto now = clock.now();
+    CHECK(loop.run(poor->close(clock, now, now + 1s)).empty());
+    poor.reset();
 }
 
 TEST_CASE_METHOD(Fixture, "scope: an exception goes to the owner with the name") {

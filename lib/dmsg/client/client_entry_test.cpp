@@ -184,6 +184,20 @@ TEST_CASE("client entry: a discovery that never answers does not hold up the end
     rig.memory.silent = false;
 }
 
+TEST_CASE("client entry: where nobody answers any more all ends in order and in time") {
+    for (const Duration patience : {Duration(1s), Duration(3s), Duration(10s)}) {
+        Rig rig;
+        rig.start_server("s1");
+        Client& alice = rig.add_client("alice");
+        rig.memory.silent = true;
+        rig.world.cut(rig.world.node("s1"), rig.world.node("alice"));
+        const SteadyTime deadline = rig.world.clock().now() + patience;
+        CHECK(rig.world.run(alice.stop(deadline)).empty());
+        CHECK(rig.world.clock().now() < deadline);
+        rig.world.heal();
+    }
+}
+
 TEST_CASE("client entry: without one nothing is written, and the given servers are all") {
     Rig rig;
     rig.start_server("s1");
@@ -266,6 +280,7 @@ TEST_CASE("client entry: entries are kept for a while, and serve where nobody an
     // Many who want it ask once.
     rig.world.run_for(31s);
     std::vector<Running<Result<std::unique_ptr<net::Stream>>>> dials;
+    dials.reserve(5);
     for (int i = 0; i < 5; ++i)
         dials.emplace_back(rig.world, alice.dial({key_of("bob"), 80}));
     REQUIRE(rig.world.run_until(

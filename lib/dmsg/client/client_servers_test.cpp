@@ -5,6 +5,7 @@
 #include "dmsg/code.hpp"
 #include "dmsg/handshake.hpp"
 #include "dmsg/session.hpp"
+#include "net/event.hpp"
 
 #include <deque>
 
@@ -121,6 +122,82 @@ Rig::Tweak only(Rig& rig, std::vector<std::string> servers, bool prompt = false)
             if (prompt) options.prompt_servers.insert(key_of(name));
         }
     };
+}
+
+/// Connects when the test says so, to somebody who never says a word.
+class MuteNetwork final : public net::Network {
+ public:
+    explicit MuteNetwork(Executor loop) : opened_(std::move(loop)) {}
+
+    Result<std::unique_ptr<net::Listener>> listen(Executor, const net::Address&) override {
+        return fail(skywire::errc::unsupported, {});
+    }
+    Task<Result<std::unique_ptr<net::Stream>>> dial(Executor loop, net::Address) override {
+        ++dials;
+        const bool notified = co_await opened_.wait();
+        if (!notified) co_return fail(skywire::errc::cancelled, {});
+        auto [ours, theirs] = net::make_pipe(loop);
+        peers_.push_back(std::move(theirs));
+        co_return std::move(ours);
+    }
+    Result<std::unique_ptr<net::Datagram>> bind_udp(Executor, const net::Address&) override {
+        return fail(skywire::errc::unsupported, {});
+    }
+
+    void open() { opened_.notify(); }
+
+    int dials = 0;
+
+ private:
+    net::Event opened_;
+    std::vector<std::unique_ptr<net::Stream>> peers_;
+};
+
+net::Context with_network(const net::Context& context, net::Network& network) {
+    return {
+        context.loop,
+        context.clock,
+        context.random,
+        network,
+        context.workers,
+        context.metrics,
+        context.faults,
+        context.logger
+    };
+}
+
+Task<std::vector<std::string>> stop_after(Client& client, int turns, SteadyTime deadline) {
+    const Executor loop = co_await asio::this_coro::executor;
+    for (int i = 0; i < turns; ++i)
+        co_await asio::post(loop, asio::use_awaitable);
+    co_return co_await client.stop(deadline);
+}
+
+TEST_CASE("client and servers: a stop waits for no handshake, whenever it comes") {
+    // Somewhere in there it comes when the connection stands and the handshake has not begun.
+    for (int turns = 0; turns < 40; ++turns) {
+        Rig rig;
+        MuteNetwork network(rig.world.loop());
+        ClientOptions options(test::keys_of("alice"));
+        only(rig, {"mute"})(options);
+        Client alice(
+            with_network(rig.world.node("alice").context(), network),
+            std::move(options),
+            std::make_unique<test::MemoryDiscovery>(rig.memory)
+        );
+        alice.start();
+        rig.world.settle();
+        REQUIRE(network.dials == 1);
+        network.open();
+        test::Running<std::vector<std::string>> stop(
+            rig.world, stop_after(alice, turns, rig.world.clock().now() + 3s)
+        );
+        rig.world.settle();
+        INFO("behind " << turns << " turns of the loop");
+        CHECK(stop.ended());
+        CHECK(stop.result() == std::vector<std::string>{});
+        rig.world.run_for(10s);
+    }
 }
 
 TEST_CASE("client and servers: unknown ones are left in peace behind the handshake") {

@@ -410,6 +410,30 @@ TEST_CASE("client: stops while much is under way, and what it gave out is closed
     pair.close();
 }
 
+TEST_CASE("client: its stop is not broken off, and whoever asked for it can still be cancelled") {
+    for (const bool in_the_middle : {true, false}) {
+        Rig rig;
+        rig.start_server("s1");
+        Client& alice = rig.add_client("alice");
+        std::optional<std::vector<std::string>> late;
+        const auto work = [&]() -> Task<bool> {
+            late = co_await alice.stop(rig.world.clock().now() + 10s);
+            co_return co_await net::sleep_for(rig.world.clock(), 24h);
+        };
+        // Its entry cannot be removed at once.
+        rig.memory.silent = in_the_middle;
+        Running<bool> owner(rig.world, work());
+        rig.world.settle();
+        if (!in_the_middle) {
+            REQUIRE(rig.world.run_until([&] { return late.has_value(); }, 10s));
+        }
+        CHECK(late.has_value() != in_the_middle);
+        owner.cancel();
+        CHECK(rig.world.run_until([&] { return owner.ended(); }, 10s));
+        CHECK(late == std::vector<std::string>{});
+    }
+}
+
 TEST_CASE("client: what was written before the stop arrives") {
     Rig rig;
     rig.start_server("s1");

@@ -88,8 +88,10 @@ Task<std::vector<std::string>> Links::stop(SteadyTime deadline) {
     const auto links = all();
     for (const LinkPtr& link : links)
         link->session().mux().go_away();
-    // Streams were closed with bytes on their way: a server that answers has taken them.
-    const SteadyTime until = std::min(deadline, context_.clock.now() + kLastWords);
+    // Streams were closed with bytes on their way: a server that answers has taken them. One that
+    // does not must leave us the time to end in order.
+    const SteadyTime now = context_.clock.now();
+    const SteadyTime until = now + std::min<Duration>(kLastWords, (deadline - now) / 2);
     for (const LinkPtr& link : links) {
         (void)co_await net::with_deadline(context_.clock, until, link->session().mux().ping());
     }
@@ -181,6 +183,10 @@ Task<Result<Handshaken>> Links::dial(Entry server) {
             context_.clock.now() + kDialTimeout,
             context_.network.dial(context_.loop, address)
         );
+        // The cancellation may have come when the connection already stood: the handshake would
+        // not hear of it any more.
+        const bool cancelled_meanwhile = co_await is_cancelled();
+        if (cancelled_meanwhile) co_return fail(skywire::errc::cancelled, {});
         if (stream) {
             auto handshaken = co_await handshake_as_client(
                 context_, std::move(*stream), options_.keys, server.static_key
@@ -225,9 +231,9 @@ Task<Result<LinkPtr>> Links::begin(Entry server) {
 Task<> Links::pause(LinkPtr link) {
     const SteadyTime until = context_.clock.now() + kPause;
     while (!link->ended() && context_.clock.now() < until) {
-        const bool reached = co_await link->wake_.wait_until(until);
         const bool cancelled = co_await is_cancelled();
-        if (reached || cancelled) co_return;
+        if (cancelled) co_return;
+        co_await link->wake_.wait_until(until);
     }
 }
 

@@ -422,12 +422,20 @@ void Connection::begin_cut_off() {
     core_.metrics.refused(Refusal::slow_request);
     enter(Phase::cutting_off, core_.options.limits.write_timeout);
     cut_off_ended_ = std::make_unique<net::Event>(core_.context.loop);
+    const std::string name = "http 408 to " + remote_.to_string();
     cutting_off_ = true;
-    auto self = shared_from_this();
-    const bool begun = core_.scope->spawn(
-        "http 408 to " + remote_.to_string(),
-        [self = std::move(self)]() -> Task<> { co_await self->cut_off(); }
-    );
+    bool begun = false;
+    try {
+        auto self = shared_from_this();
+        begun = core_.scope->spawn(name, [self = std::move(self)]() -> Task<> {
+            co_await self->cut_off();
+        });
+    } catch (...) {
+        // Nobody will tell `run` of its end.
+        cutting_off_ = false;
+        stream_->close();
+        throw;
+    }
     if (begun) return;
     cutting_off_ = false;
     stream_->close();
