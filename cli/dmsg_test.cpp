@@ -5,6 +5,7 @@
 #include "cli/dmsg_world.hpp"
 #include "cli/test_run.hpp"
 #include "framework/deployment.hpp"
+#include "net/scope.hpp"
 
 #include <sys/stat.h>
 
@@ -97,6 +98,20 @@ class Network {
 
 bool contains(std::string_view text, std::string_view part) {
     return text.find(part) != std::string_view::npos;
+}
+
+/// Connects, and is interrupted by who waits for the same session.
+Task<Result<>> interrupt_connected(DmsgWorld& world, std::optional<Result<>>& connected) {
+    net::Scope connecting(world.context().loop);
+    net::Scope waiting(world.context().loop);
+    connecting.spawn("connecting", [&]() -> Task<> { connected = co_await world.connect(); });
+    waiting.spawn("waiting", [&]() -> Task<> {
+        co_await world.client().wait_ready();
+        connecting.cancel();
+    });
+    co_await waiting.wait_empty();
+    co_await connecting.wait_empty();
+    co_return Result<>();
 }
 
 }  // namespace
@@ -235,6 +250,20 @@ TEST_CASE("dmsg commands: HTTP, round trips and the steps to a server") {
     CHECK(nobody.code == kFailed);
     CHECK(nobody.out.empty());
     CHECK(contains(nobody.err, "entry is not found in discovery"));
+}
+
+TEST_CASE("dmsg commands: who is interrupted as the session comes does not go on with it") {
+    const Network network;
+    DmsgOptions options;
+    options.discovery = network.url();
+    const auto world = DmsgWorld::make(options);
+    REQUIRE(world);
+    DmsgWorld& made = **world;
+    std::optional<Result<>> connected;
+    REQUIRE(made.run([&] { return interrupt_connected(made, connected); }));
+    REQUIRE(connected);
+    REQUIRE_FALSE(*connected);
+    CHECK(connected->error() == errc::cancelled);
 }
 
 TEST_CASE("dmsg commands: a repeatable option takes one value, and no positional one") {

@@ -8,8 +8,10 @@
 #include <csignal>
 #include <optional>
 
+#include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/signal_set.hpp>
+#include <boost/asio/this_coro.hpp>
 #include <fmt/format.h>
 
 namespace skywire::cli {
@@ -164,6 +166,8 @@ Result<std::unique_ptr<DmsgWorld>> DmsgWorld::make(const DmsgOptions& options) {
 
 Result<> DmsgWorld::run(std::function<Task<Result<>>()> work) {
     std::optional<Result<>> outcome;
+    // Behind an interrupt nothing may be left that waits, and a loop without work is over for good.
+    const auto busy = asio::make_work_guard(impl_->ioc);
     net::Scope scope(impl_->ioc.get_executor());
     scope.spawn("command", [&]() -> Task<> { outcome = co_await work(); });
     asio::signal_set signals(impl_->ioc, SIGINT, SIGTERM);
@@ -235,6 +239,10 @@ Task<Result<>> DmsgWorld::connect() {
             )
         );
     }
+    // Interrupted as it came: whoever went on would be thrown out of the first wait.
+    const auto state = co_await asio::this_coro::cancellation_state;
+    if (state.cancelled() != asio::cancellation_type::none)
+        co_return fail(errc::cancelled, "interrupted");
     co_return ready;
 }
 

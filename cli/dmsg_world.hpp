@@ -57,7 +57,7 @@ class DmsgWorld {
     /// timeout() from now on.
     SteadyTime deadline() const;
 
-    /// Starts the client and waits for its first session.
+    /// Starts the client, once, and waits for its first session.
     Task<Result<>> connect();
 
  private:

@@ -4,7 +4,9 @@
 #include "cli/service_client.hpp"
 
 #include <algorithm>
+#include <exception>
 
+#include <boost/asio/this_coro.hpp>
 #include <fmt/format.h>
 
 namespace skywire::cli {
@@ -52,10 +54,17 @@ std::optional<FeedPlace> place_in(const framework::BlockConfig& block, const cxo
 struct FeedWork {
     Task<Result<>> run(DmsgWorld& world) const {
         FeedReader reader(world, tcp);
-        Result<> done = co_await run_with(world, reader);
-        // Also after an interrupt.
+        Result<> done;
+        std::exception_ptr thrown;
+        try {
+            done = co_await run_with(world, reader);
+        } catch (...) {
+            // That of an interrupt, mostly.
+            thrown = std::current_exception();
+        }
         co_await asio::this_coro::reset_cancellation_state();
         co_await reader.close();
+        if (thrown) std::rethrow_exception(thrown);
         co_return done;
     }
 
@@ -199,9 +208,13 @@ Task<Result<FeedReader::Handle>> FeedReader::follow(FeedPlace place, SteadyTime 
 }
 
 Task<> FeedReader::close() {
+    // An interrupt meanwhile would leave the node open.
+    const bool throws = co_await asio::this_coro::throw_if_cancelled();
+    co_await asio::this_coro::throw_if_cancelled(false);
     const SteadyTime deadline = world_.context().clock.now() + kClosePatience;
     co_await manager_.close(deadline);
     co_await node_.close(deadline);
+    co_await asio::this_coro::throw_if_cancelled(throws);
 }
 
 std::string age_text(WallTime now, const cxo::Root& root) {

@@ -72,7 +72,7 @@ class FeedReader {
     /// A feed that is live, and followed as long as the handle lives.
     Task<Result<Handle>> follow(FeedPlace place, SteadyTime deadline);
 
-    /// Before it dies, if anything was read.
+    /// Before it dies, if anything was read. Goes on to its end where it is cancelled meanwhile.
     Task<> close();
 
  private:

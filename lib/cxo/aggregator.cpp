@@ -9,6 +9,7 @@
 #include <map>
 #include <utility>
 
+#include <boost/asio/post.hpp>
 #include <boost/asio/this_coro.hpp>
 
 namespace skywire::cxo {
@@ -53,6 +54,7 @@ class Aggregator::Impl {
     Entry& add(const crypto::PublicKey& publisher);
     Task<> tick();
     void look_at_all();
+    void look_at(FeedCopy& copy);
 
     net::Context context_;
     Node& node_;
@@ -97,7 +99,7 @@ Follower* Aggregator::Impl::choose(const Peer& peer) {
 }
 
 Aggregator::Impl::Entry& Aggregator::Impl::add(const crypto::PublicKey& publisher) {
-    Entry& entry = copies_[publisher];
+    Entry entry;
     entry.since = context_.clock.now();
     entry.copy = std::make_unique<FeedCopy>(
         context_,
@@ -111,13 +113,27 @@ Aggregator::Impl::Entry& Aggregator::Impl::add(const crypto::PublicKey& publishe
         entry.copy->subscribe(options_.prefix, [this, publisher](const FeedUpdate& update) {
             on_update_(publisher, update);
         });
-    return entry;
+    return copies_.emplace(publisher, std::move(entry)).first->second;
 }
 
 Task<> Aggregator::Impl::tick() {
+    co_await asio::this_coro::throw_if_cancelled(false);
+    const auto state = co_await asio::this_coro::cancellation_state;
     net::Timer timer(context_.loop, context_.clock);
-    while (co_await timer.wait_for(kTick))
-        look_at_all();
+    while (state.cancelled() == asio::cancellation_type::none) {
+        bool threw = false;
+        try {
+            const bool waited = co_await timer.wait_for(kTick);
+            if (waited) look_at_all();
+        } catch (...) {
+            threw = true;
+            note_exception(
+                context_.logger, node_.counters(), "copies of publishers", std::current_exception()
+            );
+        }
+        // Without it nobody would ever be forgotten.
+        if (threw) co_await asio::post(context_.loop, use_tuple);
+    }
 }
 
 void Aggregator::Impl::look_at_all() {
@@ -126,7 +142,7 @@ void Aggregator::Impl::look_at_all() {
     for (auto& [publisher, entry] : copies_) {
         if (entry.copy->attached()) {
             entry.alone_since.reset();
-            if (entry.copy->next_time() <= now) entry.copy->on_time();
+            if (entry.copy->next_time() <= now) look_at(*entry.copy);
             continue;
         }
         if (!entry.alone_since) entry.alone_since = now;
@@ -134,6 +150,18 @@ void Aggregator::Impl::look_at_all() {
     }
     for (const crypto::PublicKey& publisher : forgotten)
         drop(publisher);
+}
+
+/// What its consumer throws ends its connection, as where that has read the same, and no other's.
+void Aggregator::Impl::look_at(FeedCopy& copy) {
+    try {
+        copy.on_time();
+    } catch (...) {
+        note_exception(
+            context_.logger, node_.counters(), "copy of a publisher", std::current_exception()
+        );
+        copy.detach();
+    }
 }
 
 void Aggregator::Impl::drop(const crypto::PublicKey& publisher) {
@@ -177,11 +205,9 @@ bool Aggregator::Impl::live(const crypto::PublicKey& publisher) const {
 
 Task<std::vector<std::string>> Aggregator::Impl::close(SteadyTime deadline) {
     node_.on_publisher({});
-    for (auto& [publisher, entry] : copies_)
-        entry.copy->detach();
-    auto late = co_await scope_.close(context_.clock, context_.clock.now(), deadline);
+    // Their connections are hung up on.
     copies_.clear();
-    co_return late;
+    co_return co_await scope_.close(context_.clock, context_.clock.now(), deadline);
 }
 
 Aggregator::Aggregator(

@@ -1,5 +1,7 @@
 #include "cxo/raw_peer.hpp"
 
+#include <stdexcept>
+
 namespace skywire::cxo {
 namespace {
 
@@ -107,39 +109,46 @@ TEST_CASE("aggregator: the feeds of all who dial are followed, and forgotten whe
     test::close(loop, own);
 }
 
-TEST_CASE("aggregator: of Roots without end a few are looked at, and in the end the last") {
-    ManualClock clock;
-    net::TestLoop loop(&clock);
-    Party service(loop, "service", Carrier::noise);
-    service.serve();
-    std::string told;
-    Aggregator aggregator(
-        loop.context,
-        *service.node,
-        {},
-        [&](const crypto::PublicKey&, const FeedUpdate& update) {
-            for (const Difference& change : update.changes)
-                if (change.value) told = as_text(*change.value);
-        }
-    );
-    const net::Context& context = loop.context;
-    const crypto::KeyPair keys = keys_of("visor");
-    auto dialled = context.network.dial(context.loop, *service.address);
-    auto carried = loop.run(carry(
-        context,
-        Carrier::noise,
-        noise::Role::initiator,
-        keys,
-        loop.run(std::move(dialled)).value(),
-        clock.now() + 30s
-    ));
-    test::RawPeer peer(loop, std::move(carried.value().stream));
-    peer.send(Syn{kProtocolVersion, keys.public_key});
-    peer.send(Ok{}, peer.receive_a<Sub>().seq);
+/// Follows one visor, which says by hand what it publishes, and more often than is looked at.
+struct Hasty {
+    Hasty() : loop(&clock), service(loop, "service", Carrier::noise) {
+        service.serve();
+        aggregator.emplace(
+            loop.context,
+            *service.node,
+            AggregatorOptions(),
+            [this](const crypto::PublicKey&, const FeedUpdate& update) {
+                for (const Difference& change : update.changes)
+                    if (change.value) told = as_text(*change.value);
+                if (told == throws_at) throw std::runtime_error("a consumer's");
+            },
+            [this](const crypto::PublicKey&) { ++forgotten; }
+        );
+        const net::Context& context = loop.context;
+        auto dialled = context.network.dial(context.loop, *service.address);
+        auto carried = loop.run(carry(
+            context,
+            Carrier::noise,
+            noise::Role::initiator,
+            keys,
+            loop.run(std::move(dialled)).value(),
+            clock.now() + 30s
+        ));
+        peer.emplace(loop, std::move(carried.value().stream));
+        peer->send(Syn{kProtocolVersion, keys.public_key});
+        peer->send(Ok{}, peer->receive_a<Sub>().seq);
+    }
+    ~Hasty() {
+        peer->close();
+        test::close(loop, *aggregator);
+    }
+    Hasty(const Hasty&) = delete;
+    Hasty& operator=(const Hasty&) = delete;
 
-    ObjectIndex index;
-    std::uint64_t seq = 0;
-    const auto send_root = [&](const Tree& tree) {
+    Tree tree_of(std::string_view value) {
+        return Tree(index).apply({{"a", bytes_of(value)}}).value().tree;
+    }
+    void send_root(const Tree& tree) {
         Root root;
         root.tree = tree.hash();
         root.feed = keys.public_key;
@@ -147,35 +156,145 @@ TEST_CASE("aggregator: of Roots without end a few are looked at, and in the end 
         root.seq = seq++;
         root.time = static_cast<std::int64_t>(seq);
         root.previous = root.seq == 0 ? kNil : Hash{std::byte{1}};
-        peer.send(sign(root, keys));
-    };
-    const auto send_objects = [&](const Tree& tree) {
+        peer->send(sign(root, keys));
+    }
+    void send_objects(const Tree& tree) {
         for (std::vector<ObjectPtr> left{tree.root()}; !left.empty();) {
             const ObjectPtr object = std::move(left.back());
             left.pop_back();
-            peer.send(ObjectBytes{object->bytes()});
+            peer->send(ObjectBytes{object->bytes()});
             left.insert(left.end(), object->children().begin(), object->children().end());
         }
-    };
-    const Tree one = Tree(index).apply({{"a", bytes_of("one")}}).value().tree;
-    const Tree two = Tree(index).apply({{"a", bytes_of("two")}}).value().tree;
-    send_objects(one);
-    for (int i = 0; i < 299; ++i)
-        send_root(one);
-    send_objects(two);
-    send_root(two);
-    const auto roots = [&](std::string_view verdict) {
+    }
+    /// "one" again and again, and last "two", which waits until time is kept.
+    void send_all() {
+        const Tree one = tree_of("one");
+        const Tree two = tree_of("two");
+        send_objects(one);
+        for (int i = 0; i < 299; ++i)
+            send_root(one);
+        send_objects(two);
+        send_root(two);
+        loop.run_until([&] { return roots("taken") + roots("held") == 300; });
+    }
+    std::uint64_t roots(std::string_view verdict) {
         return test::count(loop, "cxo_roots_received_total", verdict, "verdict");
+    }
+
+    ManualClock clock;
+    net::TestLoop loop;
+    Party service;
+    std::string told;
+    std::string throws_at = "nothing";
+    int forgotten = 0;
+    std::optional<Aggregator> aggregator;
+    crypto::KeyPair keys = keys_of("visor");
+    std::optional<test::RawPeer> peer;
+    ObjectIndex index;
+    std::uint64_t seq = 0;
+};
+
+TEST_CASE("aggregator: of Roots without end a few are looked at, and in the end the last") {
+    Hasty hasty;
+    hasty.send_all();
+    CHECK(hasty.roots("taken") == 101);
+    CHECK(hasty.told == "one");
+    CHECK(hasty.aggregator->live(hasty.keys.public_key));
+    hasty.clock.advance(5s);
+    hasty.loop.run_until([&] { return hasty.told == "two"; });
+    CHECK(hasty.roots("taken") == 102);
+}
+
+TEST_CASE("aggregator: who throws over what time has brought ends that connection, not the time") {
+    Hasty hasty;
+    hasty.throws_at = "two";
+    hasty.send_all();
+    hasty.clock.advance(5s);
+    hasty.loop.run_until([&] { return hasty.told == "two"; });
+    CHECK(hasty.loop.metrics.counter("cxo_exceptions_total", "").value() == 1);
+    CHECK(hasty.peer->ended());
+    hasty.loop.settle();
+    for (Duration passed{}; passed < 10min; passed += 10s) {
+        hasty.clock.advance(10s);
+        hasty.loop.settle();
+    }
+    CHECK(hasty.forgotten == 1);
+    CHECK(hasty.aggregator->size() == 0);
+}
+
+TEST_CASE("aggregator: what is thrown where a publisher is looked at holds no place") {
+    net::TestLoop loop;
+    Party service(loop, "service", Carrier::noise);
+    service.serve();
+    Feed own(loop.context, *service.node, quick(service.keys));
+    own.publish_even_if_empty();
+    int asked = 0;
+    std::size_t updates = 0;
+    AggregatorOptions options;
+    options.wanted = [&](const crypto::PublicKey&) {
+        if (++asked == 1) throw std::runtime_error("a consumer's");
+        return true;
     };
-    loop.run_until([&] { return roots("taken") + roots("held") == 300; });
-    CHECK(roots("taken") == 101);
-    CHECK(told == "one");
-    CHECK(aggregator.live(keys.public_key));
-    clock.advance(5s);
-    loop.run_until([&] { return told == "two"; });
-    CHECK(roots("taken") == 102);
-    peer.close();
+    Aggregator aggregator(
+        loop.context,
+        *service.node,
+        std::move(options),
+        [&](const crypto::PublicKey&, const FeedUpdate&) { ++updates; }
+    );
+    Visor visor(loop, "visor", service);
+    visor.announcing.start();
+    loop.run_until([&] { return loop.metrics.counter("cxo_exceptions_total", "").value() == 1; });
+    CHECK(service.node->status().accepted == 0);
+    // It comes again.
+    loop.run_until([&] { return updates == 1; });
+    CHECK(service.node->status().accepted == 1);
+    CHECK(loop.metrics.gauge("cxo_connections", "", {{"direction", "accepted"}}).value() == 1);
     test::close(loop, aggregator);
+    test::close(loop, own);
+}
+
+/// The time stands still, and is not told where `throws` says so.
+class FailingClock final : public Clock {
+ public:
+    SteadyTime now() const override {
+        if (std::exchange(throws, false)) throw std::runtime_error("no time");
+        return clock_.now();
+    }
+    WallTime wall() const override { return clock_.wall(); }
+    std::unique_ptr<Alarm> set_alarm(SteadyTime at, std::function<void()> on_time) override {
+        return clock_.set_alarm(at, std::move(on_time));
+    }
+
+    mutable bool throws = false;
+
+ private:
+    ManualClock clock_;
+};
+
+TEST_CASE("aggregator: a publisher that could not be taken up is none") {
+    net::TestLoop loop;
+    Party service(loop, "service", Carrier::noise);
+    service.serve();
+    Feed own(loop.context, *service.node, quick(service.keys));
+    own.publish_even_if_empty();
+    FailingClock clock;
+    std::size_t updates = 0;
+    Aggregator aggregator(
+        test::with_clock(loop.context, clock),
+        *service.node,
+        {},
+        [&](const crypto::PublicKey&, const FeedUpdate&) { ++updates; }
+    );
+    loop.settle();
+    clock.throws = true;
+    Visor visor(loop, "visor", service);
+    visor.announcing.start();
+    loop.run_until([&] { return loop.metrics.counter("cxo_exceptions_total", "").value() == 1; });
+    CHECK(aggregator.size() == 0);
+    loop.run_until([&] { return updates == 1; });
+    CHECK(aggregator.rows().size() == 1);
+    test::close(loop, aggregator);
+    test::close(loop, own);
 }
 
 }  // namespace

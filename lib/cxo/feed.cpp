@@ -218,8 +218,7 @@ Feed::State Feed::Impl::state() const {
 }
 
 Task<std::vector<std::string>> Feed::Impl::close(SteadyTime deadline) {
-    if (std::exchange(closed_, true)) co_return std::vector<std::string>();
-    node_.withdraw(*this);
+    if (!std::exchange(closed_, true)) node_.withdraw(*this);
     co_return co_await scope_.close(context_.clock, context_.clock.now(), deadline);
 }
 

@@ -1,5 +1,8 @@
 #include "cxo/test_nodes.hpp"
 
+#include <memory>
+#include <stdexcept>
+
 namespace skywire::cxo {
 namespace {
 
@@ -145,6 +148,42 @@ TEST_CASE("feed: a subscriber may subscribe and unsubscribe from inside an updat
     CHECK(updates == 2);
     CHECK(nested.content == test::Content{{"a", "4"}});
     CHECK(nested.wrongs.empty());
+}
+
+TEST_CASE("feed: a subscriber that throws keeps nothing from the others") {
+    Rig rig;
+    int updates = 0;
+    const Subscription throws = rig.feed.subscribe("", [&](const FeedUpdate&) {
+        if (++updates == 2) throw std::runtime_error("a subscriber's");
+    });
+    Diary diary;
+    const Subscription other = rig.feed.subscribe("", diary.writer());
+    for (const char* path : {"a", "b", "c"}) {
+        REQUIRE(rig.feed.put(path, bytes_of("x")));
+        rig.loop.settle();
+        rig.advance(1s);
+    }
+    CHECK(rig.loop.metrics.counter("cxo_exceptions_total", "").value() == 1);
+    CHECK(updates == 3);
+    CHECK(diary.updates == 3);
+    CHECK(diary.content == content_of(rig.feed.tree()));
+    CHECK(diary.wrongs.empty());
+}
+
+TEST_CASE("feed: whoever closes it as well waits for its end, too") {
+    net::TestLoop loop;
+    Node node(loop.context, NodeOptions(keys_of("publisher")));
+    auto feed = std::make_unique<Feed>(loop.context, node, FeedOptions(keys_of("publisher")));
+    loop.settle();
+    const SteadyTime deadline = loop.context.clock.now() + 5s;
+    bool closed = false;
+    asio::co_spawn(loop.ioc, feed->close(deadline), [&](const std::exception_ptr&, const auto&) {
+        closed = true;
+    });
+    test::close(loop, *feed);
+    REQUIRE(closed);
+    feed.reset();
+    test::close(loop, node);
 }
 
 }  // namespace

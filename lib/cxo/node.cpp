@@ -12,6 +12,7 @@
 #include <tuple>
 #include <utility>
 
+#include <boost/asio/post.hpp>
 #include <boost/asio/this_coro.hpp>
 
 namespace skywire::cxo {
@@ -119,6 +120,7 @@ class Node::Impl final : private ConnectionOwner {
         std::unique_ptr<net::Stream> stream, Carrier carrier, std::shared_ptr<Handshake> handshake
     );
     bool begin(Connection::Begin begin, Follower* follower = nullptr);
+    void enter(const ConnectionPtr& connection, Follower* follower);
     /// Makes room for one more of this address; the reason where there is none.
     std::string_view make_room(const std::string& host);
     bool make_room_of_connections();
@@ -127,6 +129,7 @@ class Node::Impl final : private ConnectionOwner {
     static std::string account_of(const Peer& peer);
     static Identity identity_of(const Peer& peer);
     Task<> keep_time();
+    void look_at_due(SteadyTime now);
     void refuse(net::Stream& stream, std::string_view reason);
 
     net::Context context_;
@@ -175,7 +178,12 @@ Task<> Node::Impl::accept_loop(net::Listener& listener, Carrier carrier) {
         auto stream = co_await listener.accept();
         if (stream) {
             trouble_.clear();
-            accept(std::move(*stream), carrier);
+            try {
+                accept(std::move(*stream), carrier);
+            } catch (...) {
+                // This one is hung up on, the next one is not.
+                note_exception(context_.logger, counters, "accept", std::current_exception());
+            }
             continue;
         }
         const Error error = stream.error();
@@ -338,29 +346,41 @@ bool Node::Impl::begin(Connection::Begin begin, Follower* follower) {
     begin.id = ++last_id_;
     const ConnectionShared shared{context_, *this, counters, index, buffers_, options_.stall};
     const auto connection = std::make_shared<Connection>(shared, std::move(begin));
+    int not_started = 2;
+    try {
+        enter(connection, follower);
+        scope_.spawn("connection, writing", [connection] { return connection->write(); });
+        --not_started;
+        scope_.spawn("connection, reading", [connection] { return connection->read(); });
+    } catch (...) {
+        connection->threw(std::current_exception());
+        for (; not_started > 0; --not_started)
+            connection->not_started();
+    }
+    return true;
+}
+
+void Node::Impl::enter(const ConnectionPtr& connection, Follower* follower) {
     connections_.emplace(connection->id(), connection);
     if (connection->peer().accepted)
         per_peer_.add(account_of(connection->peer()), connection->id());
-    if (!std::exchange(keeps_time_, true)) {
+    if (!keeps_time_) {
         scope_.spawn("time of connections", [this] { return keep_time(); });
+        keeps_time_ = true;
     }
     if (follower != nullptr) connection->follow(*follower);
     reschedule(*connection);
-    scope_.spawn("connection, writing", [connection] { return connection->write(); });
-    scope_.spawn("connection, reading", [connection] { return connection->read(); });
-    return true;
 }
 
 /// The same peer again ends its earlier connection, which may be half-dead.
 Result<> Node::Impl::on_established(Connection& connection) {
     const Peer& peer = connection.peer();
     counters.connections.add(peer.accepted ? "accepted" : "dialled");
-    (peer.accepted ? counters.accepted : counters.dialled).add(1);
     if (!peer.accepted) {
+        counters.dialled.add(1);
         ++dialled_;
         return {};
     }
-    ++accepted_;
     const auto [place, is_new] = identities_.try_emplace(identity_of(peer), &connection);
     if (!is_new) {
         Connection* const earlier = std::exchange(place->second, &connection);
@@ -368,14 +388,13 @@ Result<> Node::Impl::on_established(Connection& connection) {
         earlier->end(fail(errc::closed, "the same peer came again"), "evicted");
     }
     Follower* const follower = choose && peer.is_itself() ? choose(peer) : nullptr;
-    if (follower != nullptr) {
-        connection.follow(*follower);
-        return {};
-    }
-    if (!options_.publishers_only) return {};
-    --accepted_;
-    counters.accepted.add(-1);
-    return fail(errc::forbidden, "nobody follows this feed here");
+    if (follower == nullptr && options_.publishers_only)
+        return fail(errc::forbidden, "nobody follows this feed here");
+    if (follower != nullptr) connection.follow(*follower);
+    // Counted where nothing throws any more, since `on_end` counts down what is established alone.
+    counters.accepted.add(1);
+    ++accepted_;
+    return {};
 }
 
 void Node::Impl::on_end(Connection& connection) {
@@ -479,23 +498,35 @@ void Node::Impl::reschedule(Connection& connection) {
 Task<> Node::Impl::keep_time() {
     co_await asio::this_coro::throw_if_cancelled(false);
     const auto state = co_await asio::this_coro::cancellation_state;
-    std::vector<std::uint64_t> now_due;
     while (state.cancelled() == asio::cancellation_type::none) {
-        armed_ = due_.empty() ? SteadyTime::max() : due_.begin()->first;
-        co_await timer_.wait_until(armed_);
-        // Whoever comes while it runs is seen when it begins anew.
-        armed_ = SteadyTime::min();
-        const SteadyTime now = context_.clock.now();
-        now_due.clear();
-        for (; !due_.empty() && due_.begin()->first <= now; due_.erase(due_.begin()))
-            now_due.push_back(due_.begin()->second);
-        for (const std::uint64_t id : now_due) {
-            const auto found = connections_.find(id);
-            if (found == connections_.end()) continue;
-            const ConnectionPtr connection = found->second;
-            connection->scheduled.reset();
-            connection->on_time();
+        bool threw = false;
+        try {
+            armed_ = due_.empty() ? SteadyTime::max() : due_.begin()->first;
+            co_await timer_.wait_until(armed_);
+            // Whoever comes while it runs is seen when it begins anew.
+            armed_ = SteadyTime::min();
+            look_at_due(context_.clock.now());
+        } catch (...) {
+            threw = true;
+            note_exception(
+                context_.logger, counters, "time of connections", std::current_exception()
+            );
         }
+        // Without it no connection would ever end by itself.
+        if (threw) co_await asio::post(context_.loop, use_tuple);
+    }
+}
+
+/// Who is entered anew on the way is so for a later time.
+void Node::Impl::look_at_due(SteadyTime now) {
+    while (!due_.empty() && due_.begin()->first <= now) {
+        const std::uint64_t id = due_.begin()->second;
+        due_.erase(due_.begin());
+        const auto found = connections_.find(id);
+        if (found == connections_.end()) continue;
+        const ConnectionPtr connection = found->second;
+        connection->scheduled.reset();
+        connection->on_time();
     }
 }
 

@@ -25,9 +25,10 @@ class Accounts {
         by_size_.emplace(place->second.size(), place->first);
         ++size_;
     }
-    /// There is one.
+    /// Nothing where there is none: what was to be added may have thrown.
     void remove(const std::string& name, Id id) {
         const auto place = accounts_.find(name);
+        if (place == accounts_.end() || !place->second.contains(id)) return;
         by_size_.erase({place->second.size(), place->first});
         place->second.erase(id);
         --size_;

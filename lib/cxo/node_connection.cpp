@@ -51,10 +51,15 @@ Connection::~Connection() {
     SKY_ASSERT(coroutines_ == 0 && subscriptions_.empty());
 }
 
-void Connection::threw(const std::exception_ptr& error) {
-    note_exception(shared_.context.logger, shared_.counters, "connection", error);
+void Connection::threw(const std::exception_ptr& error) noexcept {
+    const log::Logger& logger = shared_.context.logger;
+    note_exception(logger, shared_.counters, "connection", error);
     polite_end_ = false;
-    end(fail(errc::wrong_state, "an exception"), "exception");
+    try {
+        end(fail(errc::wrong_state, "an exception"), "exception");
+    } catch (...) {
+        note_exception(logger, shared_.counters, "end of a connection", std::current_exception());
+    }
 }
 
 Task<> Connection::read() {
@@ -188,6 +193,9 @@ void Connection::end(const Error& why, std::string_view reason) {
     if (writing_since_) polite_end_ = false;
     if (!polite_end_) stream_->close();
     writable_.notify();
+    // Before what may throw: it is entered nowhere any more.
+    shared_.owner.on_end(*this);
+    subscriptions_.clear();
     if (established_) {
         shared_.counters.ended.add(reason);
     } else {
@@ -200,8 +208,6 @@ void Connection::end(const Error& why, std::string_view reason) {
         log::kv("address", peer_.address.to_string()),
         log::kv("reason", why.message())
     );
-    shared_.owner.on_end(*this);
-    subscriptions_.clear();
 }
 
 void Connection::coroutine_over() {
@@ -218,11 +224,11 @@ SteadyTime Connection::next_time() const noexcept {
 
 void Connection::on_time() {
     if (ended()) return;
-    if (writing_since_ && now() >= *writing_since_ + shared_.stall) {
-        end(fail(errc::timed_out, "the peer takes nothing"), "stalled");
-        return;
-    }
     try {
+        if (writing_since_ && now() >= *writing_since_ + shared_.stall) {
+            end(fail(errc::timed_out, "the peer takes nothing"), "stalled");
+            return;
+        }
         settle(link_.on_time(now()));
     } catch (...) {
         threw(std::current_exception());

@@ -103,6 +103,8 @@ class Connection final : private LinkEvents, private Following {
 
     /// Ends it at once; `reason` is a label of cxo_ended_total.
     void end(const Error& why, std::string_view reason);
+    /// What throws in here, an owner's callback mostly, ends this connection and nothing else.
+    void threw(const std::exception_ptr& error) noexcept;
 
     /// The time for which it is entered in its owner's list.
     std::optional<SteadyTime> scheduled;
@@ -133,8 +135,6 @@ class Connection final : private LinkEvents, private Following {
     SteadyTime now() const { return shared_.context.clock.now(); }
     Task<> read_to_end();
     Task<> write_to_end();
-    /// What throws in here, an owner's callback mostly, ends this connection and nothing else.
-    void threw(const std::exception_ptr& error);
     Task<> read_available();
     /// False: nothing more is to be read.
     bool take(const Result<std::size_t>& size, ByteSpan buffer);

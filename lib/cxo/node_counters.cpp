@@ -13,6 +13,17 @@ constexpr std::array<double, 12> kRoundBuckets{0, 1, 2, 3, 4, 6, 8, 12, 16, 32, 
 constexpr const char* kConnections = "connections of protocol 3 that are open";
 constexpr const char* kBytes = "bytes of protocol 3, without the carrier's own";
 
+std::string text_of(const std::exception_ptr& error) {
+    try {
+        std::rethrow_exception(error);
+    } catch (const std::exception& exception) {
+        return exception.what();
+    } catch (...) {
+        // Its kind says nothing; that it came does.
+        return "not a std::exception";
+    }
+}
+
 }  // namespace
 
 std::string_view end_reason(const Error& error) noexcept {
@@ -124,18 +135,16 @@ void note_exception(
     NodeCounters& counters,
     std::string_view where,
     const std::exception_ptr& error
-) {
+) noexcept {
     counters.exceptions.add();
-    std::string what = "unknown";
     try {
-        std::rethrow_exception(error);
-    } catch (const std::exception& exception) {
-        what = exception.what();
+        log::error(
+            logger, "cxo.exception", log::kv("where", where), log::kv("what", text_of(error))
+        );
     } catch (...) {
-        // Its kind says nothing; that it came does.
-        what = "not a std::exception";
+        // Where there is no log, or no memory for a line of it: that is counted, too.
+        counters.exceptions.add();
     }
-    log::error(logger, "cxo.exception", log::kv("where", where), log::kv("what", what));
 }
 
 }  // namespace skywire::cxo

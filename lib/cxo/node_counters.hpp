@@ -80,11 +80,12 @@ struct NodeCounters {
 };
 
 /// For a coroutine, or a callback of a feed's owner, that threw: counts it, and says where.
+/// Called where an exception is caught, and so throws none.
 void note_exception(
     const log::Logger& logger,
     NodeCounters& counters,
     std::string_view where,
     const std::exception_ptr& error
-);
+) noexcept;
 
 }  // namespace skywire::cxo

@@ -11,6 +11,7 @@
 
 #include <utility>
 
+#include <boost/asio/post.hpp>
 #include <boost/asio/this_coro.hpp>
 
 namespace skywire::cxo {
@@ -102,23 +103,25 @@ void RemoteFeed::Impl::on_change() {
 
 Task<> RemoteFeed::Impl::follow() {
     co_await asio::this_coro::throw_if_cancelled(false);
-    for (;;) {
-        bool goes_on = true;
-        bool threw = false;
+    const auto state = co_await asio::this_coro::cancellation_state;
+    bool threw = false;
+    for (bool goes_on = true; goes_on;) {
         try {
-            goes_on = co_await attempt();
+            goes_on = std::exchange(threw, false)
+                          ? co_await pause(context_.clock.now() + options_.times.retry_max)
+                          : co_await attempt();
         } catch (...) {
+            // The pause behind an exception, too, may have thrown it.
             threw = true;
             note_exception(
                 context_.logger, node_.counters(), options_.route.name, std::current_exception()
             );
         }
-        if (threw) {
-            copy_.detach();
-            copy_.set_error("an exception");
-            goes_on = co_await pause(context_.clock.now() + options_.times.retry_max);
-        }
-        if (!goes_on) break;
+        if (!threw) continue;
+        copy_.detach();
+        copy_.set_error("an exception");
+        co_await asio::post(context_.loop, use_tuple);
+        goes_on = state.cancelled() == asio::cancellation_type::none;
     }
     copy_.detach();
 }

@@ -73,12 +73,16 @@ void Subscribers::tell(const Root& root, const Tree& tree) {
         next_.emplace(Version{root, tree});
         return;
     }
-    tell_now(root, tree);
-    while (const auto next = std::exchange(next_, {}))
-        tell_now(next->root, next->tree);
+    std::exception_ptr thrown = tell_now(root, tree);
+    while (const auto next = std::exchange(next_, {})) {
+        const auto again = tell_now(next->root, next->tree);
+        if (!thrown) thrown = again;
+    }
+    if (thrown) std::rethrow_exception(thrown);
 }
 
-void Subscribers::tell_now(const Root& root, const Tree& tree) {
+/// What the first of those who throw has thrown: the others know of the version all the same.
+std::exception_ptr Subscribers::tell_now(const Root& root, const Tree& tree) {
     const std::optional<Version> before = std::exchange(known_, Version{root, tree});
     const Version version{root, tree};
     std::erase_if(entries_, [](const auto& entry) { return !entry->active; });
@@ -86,17 +90,23 @@ void Subscribers::tell_now(const Root& root, const Tree& tree) {
     // Those who come meanwhile get the snapshot of this version.
     const auto entries = entries_;
     const Telling telling(telling_);
+    std::exception_ptr thrown;
     for (const auto& entry : entries) {
         if (!entry->active) continue;
-        if (!entry->has_snapshot || !before) {
-            tell_snapshot(*entry, version);
-            continue;
+        try {
+            if (!entry->has_snapshot || !before) {
+                tell_snapshot(*entry, version);
+                continue;
+            }
+            if (same) continue;
+            const auto changes = difference(before->tree, tree, entry->prefix);
+            if (changes.empty()) continue;
+            entry->on_update({version.root, version.tree, /*snapshot=*/false, changes});
+        } catch (...) {
+            if (!thrown) thrown = std::current_exception();
         }
-        if (same) continue;
-        const auto changes = difference(before->tree, tree, entry->prefix);
-        if (changes.empty()) continue;
-        entry->on_update({version.root, version.tree, /*snapshot=*/false, changes});
     }
+    return thrown;
 }
 
 std::size_t Subscribers::size() const noexcept {

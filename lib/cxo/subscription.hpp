@@ -3,6 +3,7 @@
 #include "cxo/root.hpp"
 #include "cxo/tree.hpp"
 
+#include <exception>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -62,7 +63,8 @@ class Subscribers {
     Subscription add(std::string prefix, OnFeedUpdate on_update);
 
     /// Tells everybody of a new version. From inside a callback it does nothing but remember: the
-    /// version is told when those before it are.
+    /// version is told when those before it are. Where a callback throws the others are told, then
+    /// it throws.
     void tell(const Root& root, const Tree& tree);
 
     std::size_t size() const noexcept;
@@ -73,7 +75,7 @@ class Subscribers {
         Tree tree;
     };
 
-    void tell_now(const Root& root, const Tree& tree);
+    std::exception_ptr tell_now(const Root& root, const Tree& tree);
     static void tell_snapshot(Subscription::Entry& entry, const Version& version);
 
     std::optional<Version> known_;

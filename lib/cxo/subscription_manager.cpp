@@ -10,6 +10,7 @@
 #include <map>
 #include <utility>
 
+#include <boost/asio/post.hpp>
 #include <boost/asio/this_coro.hpp>
 
 namespace skywire::cxo {
@@ -79,6 +80,7 @@ class SubscriptionManager::Impl : public std::enable_shared_from_this<Impl> {
     Task<> close_next();
     void begin_closing(Source& source);
     Task<std::vector<std::string>> close_begun(SteadyTime deadline);
+    Task<std::vector<std::string>> close_all(SteadyTime deadline);
 
     net::Context context_;
     Node& node_;
@@ -159,32 +161,46 @@ void SubscriptionManager::Impl::release(Named& named, Duration linger) {
     Source& source = *named.source;
     --named.references;
     source.stays_until = std::max(source.stays_until, context_.clock.now() + linger);
-    if (--source.references == 0 && !closed_) expire(source);
+    if (--source.references != 0 || closed_) return;
+    try {
+        expire(source);
+    } catch (...) {
+        // Whose reader is gone hears of nothing; the next to be released closes this one as well.
+        note_exception(
+            context_.logger, node_.counters(), "releasing a feed", std::current_exception()
+        );
+    }
 }
 
 void SubscriptionManager::Impl::expire(Source& source) {
     source.closes_at = source.stays_until;
-    if (std::exchange(closes_unused_, true)) {
+    if (closes_unused_) {
         timer_.cancel();
         return;
     }
     scope_.spawn("closing feeds that nobody reads", [this] { return close_unused(); });
+    closes_unused_ = true;
 }
 
 Task<> SubscriptionManager::Impl::close_unused() {
     co_await asio::this_coro::throw_if_cancelled(false);
     const auto state = co_await asio::this_coro::cancellation_state;
+    bool threw = false;
     while (state.cancelled() == asio::cancellation_type::none) {
-        bool threw = false;
         try {
-            co_await close_next();
+            if (std::exchange(threw, false)) {
+                (void)co_await timer_.wait_for(kPauseBehindException);
+            } else {
+                co_await close_next();
+            }
         } catch (...) {
+            // The pause behind an exception, too, may have thrown it.
             threw = true;
             note_exception(
                 context_.logger, node_.counters(), "closing a feed", std::current_exception()
             );
         }
-        if (threw) co_await timer_.wait_for(kPauseBehindException);
+        if (threw) co_await asio::post(context_.loop, use_tuple);
     }
 }
 
@@ -309,8 +325,17 @@ Task<std::vector<std::string>> SubscriptionManager::Impl::close(SteadyTime deadl
     closed_ = true;
     for (auto& [name, named] : names_)
         named.pin.reset();
-    // Before anything else what closes feeds by itself: two that close the same one would not notice
-    // that it is gone.
+    // Not to be interrupted: an owner that goes away half-way would leave feeds open.
+    const bool throws = co_await asio::this_coro::throw_if_cancelled();
+    co_await asio::this_coro::throw_if_cancelled(false);
+    auto late = co_await close_all(deadline);
+    co_await asio::this_coro::throw_if_cancelled(throws);
+    co_return late;
+}
+
+Task<std::vector<std::string>> SubscriptionManager::Impl::close_all(SteadyTime deadline) {
+    // Before anything else what closes feeds by itself: two that close the same one would not
+    // notice that it is gone.
     Clock& clock = context_.clock;
     auto late = co_await scope_.close(clock, clock.now(), deadline);
     if (late.empty() && closing_) late = co_await close_begun(deadline);

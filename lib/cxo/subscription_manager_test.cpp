@@ -1,6 +1,7 @@
 #include "cxo/subscription_manager.hpp"
 
 #include "cxo/test_nodes.hpp"
+#include "net/scope.hpp"
 
 #include <algorithm>
 #include <map>
@@ -272,10 +273,12 @@ TEST_CASE("subscription manager: an exception behind a release is counted, and t
     REQUIRE(handle);
     REQUIRE(rig.loop.run(handle->wait_live(rig.soon())));
     handle->reset();
-    // The feed's own coroutines wait for bytes: the next to ask is what closes it.
-    rig.clock.throws = 1;
+    // The feed's own coroutines wait for bytes: the next to ask is what closes it, and then the
+    // pause behind the exception.
+    const int throws = GENERATE(1, 3);
+    rig.clock.throws = throws;
     Counter& exceptions = rig.loop.metrics.counter("cxo_exceptions_total", "");
-    rig.loop.run_until([&] { return exceptions.value() == 1; });
+    rig.loop.run_until([&] { return exceptions.value() == static_cast<std::uint64_t>(throws); });
     rig.loop.run_until([&] { return !rig.running(); });
     rig.loop.run_until([&] { return rig.publisher.node->status().accepted == 0; });
 
@@ -287,7 +290,7 @@ TEST_CASE("subscription manager: an exception behind a release is counted, and t
     CHECK(content_of(reading->tree) == content_of(rig.feed->tree()));
     again->reset();
     rig.loop.run_until([&] { return !rig.running(); });
-    CHECK(exceptions.value() == 1);
+    CHECK(exceptions.value() == static_cast<std::uint64_t>(throws));
 }
 
 TEST_CASE("subscription manager: closed in the middle of closing what nobody reads any more") {
@@ -337,6 +340,20 @@ TEST_CASE("subscription manager: closed in the middle of closing what nobody rea
     test::close(loop, manager);
     CHECK(running() == 0);
     CHECK(test::count(loop, "cxo_connections_total", "dialled", "direction") == 4);
+}
+
+TEST_CASE("subscription manager: whoever is interrupted while closing it closes it all the same") {
+    Rig rig;
+    auto handle = rig.manager->open("all");
+    REQUIRE(handle);
+    REQUIRE(rig.loop.run(handle->wait_live(rig.soon())));
+    std::optional<std::vector<std::string>> late;
+    net::Scope owner(rig.loop.context.loop);
+    owner.spawn("owner", [&]() -> Task<> { late = co_await rig.manager->close(rig.soon()); });
+    owner.cancel();
+    rig.loop.run_until([&] { return owner.size() == 0; });
+    CHECK(late == std::vector<std::string>());
+    CHECK_FALSE(rig.running());
 }
 
 TEST_CASE("subscription manager: names that are not there say so") {

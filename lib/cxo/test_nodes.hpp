@@ -118,6 +118,20 @@ class Party {
     std::optional<net::Address> address;
 };
 
+/// The same world on another clock.
+inline net::Context with_clock(const net::Context& context, Clock& clock) {
+    return {
+        context.loop,
+        clock,
+        context.random,
+        context.network,
+        context.workers,
+        context.metrics,
+        context.faults,
+        context.logger
+    };
+}
+
 /// Anything with `close(deadline)`.
 template <class T>
 void close(net::TestLoop& loop, T& what) {
