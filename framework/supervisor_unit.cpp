@@ -375,6 +375,8 @@ Task<> Supervisor::Impl::after_failure(Unit& unit, const Result<>& outcome, Dura
         )
         .add();
     if (stopping_ || unit.given_up || !unit.wanted) co_return;
+    // Asked for while it was taken down: the policy has no say in that.
+    if (unit.request == Request::restart) co_return;
     const std::string why = outcome ? "it ended without being asked to" : outcome.error().message();
     const auto delay = unit.restarts.on_failure(now(), ready_for, environment_.random);
     if (!delay) {

@@ -110,6 +110,21 @@ TEST_CASE("hard: what the operator stops while it fails stays stopped") {
     CHECK(harness.stop() == 0);
 }
 
+TEST_CASE("hard: what the operator restarts while it fails starts, whatever its policy says") {
+    Harness harness(test_registry(), blocks(R"(
+        {"type": "test-service", "name": "a", "addr": "127.0.0.1:9001", "stop_delay": "2s",
+         "restart": {"max_in_window": 1, "on_give_up": "exit"}},
+        {"type": "test-service", "name": "b"})"));
+    REQUIRE(harness.boot());
+    harness.post("127.0.0.1:9001", "/exit?error=broken");
+    harness.wait_event("a", "failed");
+    REQUIRE(harness.command("a", Command::restart));
+    CHECK(harness.service("a").state == State::ready);
+    CHECK(harness.count("a gave-up") == 0);
+    CHECK(harness.service("b").state == State::ready);
+    CHECK(harness.stop() == 0);
+}
+
 TEST_CASE("hard: restart policies at the edge of their ranges") {
     Harness harness(test_registry(), blocks(R"(
         {"type": "test-service", "name": "a", "fail_starts": 3, "restart": {"window": "0s"}},

@@ -238,8 +238,10 @@ Task<Result<>> SqliteStore::save() {
     if (!flushing_) co_return Result<>();
     // A flush under way does not have what was changed since it began.
     const std::uint64_t needed = dirty() ? flushes_begun_ + 1 : flushes_begun_;
-    hurry_ = true;
-    flush_timer_.cancel();
+    if (dirty()) {
+        hurry_ = true;
+        flush_timer_.cancel();
+    }
     while (flushing_ && flushes_ended_ < needed) {
         const bool notified = co_await flushed_.wait();
         if (!notified) co_return fail(errc::cancelled, subject_);

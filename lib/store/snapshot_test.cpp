@@ -7,7 +7,10 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <future>
+#include <optional>
 
+#include <boost/asio/co_spawn.hpp>
 #include <fcntl.h>
 #include <sqlite3.h>
 #include <sys/stat.h>
@@ -217,6 +220,54 @@ TEST_CASE("snapshot: what save has waited for is on disk, without waiting for th
     CHECK(world.loop.run(store->save()));
     world.close(*store);
     CHECK(world.loop.run(store->save()).error() == make_error_code(errc::closed));
+}
+
+TEST_CASE("snapshot: a batch behind a save that had nothing left to hurry is written as one") {
+    const TemporaryFolder folder;
+    World world;
+    const auto store = world.open(folder / "a.db");
+    // The only worker is held up: the flush goes on while `save` is called.
+    std::promise<void> gate;
+    bool held_up = true;
+    asio::co_spawn(
+        world.loop.ioc,
+        world.loop.workers.run([&gate]() -> Result<> {
+            gate.get_future().wait();
+            return {};
+        }),
+        [&held_up](std::exception_ptr, const Result<>&) { held_up = false; }
+    );
+    world.loop.settle();
+    must_apply(world.loop, *store, SetValue{"k", "1"});
+    world.loop.settle();
+    world.clock.advance(500ms);
+    world.loop.settle();
+    REQUIRE(world.loop.workers.queued() == 2);
+    std::optional<Result<>> saved;
+    asio::co_spawn(world.loop.ioc, store->save(), [&saved](std::exception_ptr, Result<> outcome) {
+        saved = std::move(outcome);
+    });
+    world.loop.settle();
+    CHECK_FALSE(saved);
+    gate.set_value();
+    world.loop.run_until([&] { return saved && !held_up; });
+    CHECK(*saved);
+
+    Batch batch;
+    batch.changes.emplace_back(SetValue{"a", "1"});
+    batch.changes.emplace_back(SetValue{"b", "1"});
+    const bool applied = world.loop.run(store->apply(std::move(batch))).value();
+    CHECK(applied);
+    // Behind whatever the worker has been given.
+    world.loop.run(world.loop.workers.run([]() -> Result<> { return {}; })).value();
+    CHECK(store->report().pending == 2);
+    world.copy_files(folder / "a.db", folder / "copy.db");
+    const auto copy = world.open(folder / "copy.db");
+    CHECK(world.loop.run(copy->get("k")).value() == "1");
+    CHECK(world.loop.run(copy->get("a")).value() == std::nullopt);
+    CHECK(world.loop.run(copy->get("b")).value() == std::nullopt);
+    world.close(*copy);
+    world.close(*store);
 }
 
 TEST_CASE("snapshot: between flushes nothing runs, so a store that is dropped is a kill") {

@@ -278,19 +278,6 @@ crypto::PublicKey public_key_of_block(const Block& block) {
     return block.public_key("public_key");
 }
 
-void check_key_pair(const Block& block, framework::Problems& problems) {
-    const auto secret = block.secret_key("secret_key");
-    if (!secret || !block.has("public_key")) return;
-    const crypto::PublicKey given = block.public_key("public_key");
-    const crypto::PublicKey derived = crypto::public_key_of(*secret);
-    if (given.is_null() || given == derived) return;
-    auto problem = block.problem(
-        "public_key", fmt::format("public_key {} does not belong to secret_key", given)
-    );
-    problem.suggestion = derived.to_text();
-    problems.push_back(std::move(problem));
-}
-
 void check_identity(const Block& block, std::string_view what, framework::Problems& problems) {
     // A key file that is not there yet is made at the start.
     if (!block.secret_key("secret_key") && block.text("keyfile").empty()) {
@@ -298,7 +285,6 @@ void check_identity(const Block& block, std::string_view what, framework::Proble
             block.problem("secret_key", fmt::format("{} needs a secret_key, or a keyfile", what))
         );
     }
-    check_key_pair(block, problems);
 }
 
 void check_discovery_given(
@@ -310,7 +296,6 @@ void check_discovery_given(
 }
 
 void check_common(const Block& block, framework::Problems& problems) {
-    check_key_pair(block, problems);
     check_mode(block, problems);
     check_store(block, problems);
     if (const auto proxies = http::TrustedProxies::parse(block.texts("trusted_proxies")); !proxies)

@@ -95,9 +95,6 @@ struct CommonConfig {
 /// The key of secret_key, else public_key; null where the block has neither.
 crypto::PublicKey public_key_of_block(const framework::Block& block);
 
-/// public_key, where it is given, belongs to secret_key.
-void check_key_pair(const framework::Block& block, framework::Problems& problems);
-
 /// An identity is there; `what` is "a setup-node".
 void check_identity(
     const framework::Block& block, std::string_view what, framework::Problems& problems

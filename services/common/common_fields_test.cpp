@@ -101,7 +101,7 @@ TEST_CASE("common keys: the public key follows from the secret one and must matc
     CHECK(good.block().facts.public_key == good.common().public_key);
     const std::string other = crypto::deterministic_key_pair("another").public_key.to_text();
     const Loaded bad(with_key() + fmt::format(R"(,"public_key":"{}")", other));
-    CHECK(bad.says(Problem::Severity::error, "does not belong to secret_key"));
+    CHECK(bad.says(Problem::Severity::error, "is not that of"));
     for (const Problem& problem : bad.problems())
         CHECK(problem.message.find(kSecret) == std::string::npos);
 }

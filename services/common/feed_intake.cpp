@@ -153,11 +153,18 @@ void FeedIntake::tell_forgotten(const crypto::PublicKey& publisher) {
     if (forgotten_) forgotten_(publisher);
 }
 
-/// While a take waits for its store, too.
+/// While a take waits for its store, too; and an exception, which comes first where there is much
+/// to weigh, does not do away with the bound.
 Task<> FeedIntake::keep_weighing() {
     net::Timer timer(context_.loop, context_.clock);
-    while (co_await timer.wait_for(options_.weighing))
-        weigh();
+    while (co_await timer.wait_for(options_.weighing)) {
+        try {
+            weigh();
+        } catch (...) {
+            const auto error = std::current_exception();
+            cxo::note_exception(context_.logger, node_.counters(), options_.name, error);
+        }
+    }
 }
 
 /// What each may have does not bound what all have: they may come small and grow. Many that hold

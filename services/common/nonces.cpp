@@ -1,5 +1,6 @@
 #include "services/common/nonces.hpp"
 
+#include "base/counted.hpp"
 #include "store/snapshot.hpp"
 
 #include <algorithm>
@@ -94,7 +95,8 @@ Task<Result<std::uint64_t>> Nonces::highest_stored() {
     co_return highest;
 }
 
-/// Keys below the floor have its number whether they are kept or not.
+/// Keys below the floor have its number whether they are kept or not. Others have their turn
+/// between chunks: who has used the floor's number meanwhile is kept, or it would be due again.
 Task<Result<>> Nonces::raise_floor(std::uint64_t to) {
     const auto members = co_await store_.members(set_);
     if (!members) co_return members.error();
@@ -106,16 +108,31 @@ Task<Result<>> Nonces::raise_floor(std::uint64_t to) {
     if (!written) co_return written.error();
     for (std::size_t at = 0; at < members->size(); at += kChunk) {
         const std::size_t end = std::min(at + kChunk, members->size());
-        store::Batch batch;
-        batch.changes.reserve(2 * (end - at));
-        for (std::size_t i = at; i < end; ++i) {
-            batch.changes.emplace_back(store::Erase{set_ + ":" + (*members)[i]});
-            batch.changes.emplace_back(store::RemoveFromSet{set_, (*members)[i]});
-        }
-        const auto erased = co_await store_.apply(std::move(batch));
+        const auto erased = co_await forget({members->data() + at, end - at}, to);
         if (!erased) co_return erased.error();
         co_await asio::post(context_.loop, asio::use_awaitable);
     }
+    co_return Result<>();
+}
+
+/// Those of them that are not above `floor`. A store of our own answers without a wait: no number
+/// moves between the look and the end.
+Task<Result<>> Nonces::forget(std::span<const std::string> members, std::uint64_t floor) {
+    std::vector<std::string> keys;
+    keys.reserve(members.size());
+    for (const std::string& member : members)
+        keys.push_back(set_ + ":" + member);
+    const auto values = co_await store_.get_many(keys);
+    if (!values) co_return values.error();
+    store::Batch batch;
+    batch.changes.reserve(2 * members.size());
+    for (std::size_t i = 0; i < members.size(); ++i) {
+        if (number_of((*values)[i]) > floor) continue;
+        batch.changes.emplace_back(store::Erase{std::move(keys[i])});
+        batch.changes.emplace_back(store::RemoveFromSet{set_, members[i]});
+    }
+    const auto erased = co_await store_.apply(std::move(batch));
+    if (!erased) co_return erased.error();
     co_return Result<>();
 }
 
@@ -132,11 +149,10 @@ Task<Result<>> Nonces::make_room() {
     const auto count = co_await store_.count(set_);
     if (!count) co_return count.error();
     if (*count < options_.keys_max) co_return Result<>();
-    making_room_ = true;
+    // However it ends: the next one must be able to begin.
+    const Counted making_room(making_room_);
     log::warn(context_.logger, "nonces.forgotten", log::kv("keys", *count));
-    const auto raised = co_await raise_floor(highest_);
-    making_room_ = false;
-    co_return raised;
+    co_return co_await raise_floor(highest_);
 }
 
 Task<Result<bool>> Nonces::advance(crypto::PublicKey key, Due due) {
@@ -144,7 +160,7 @@ Task<Result<bool>> Nonces::advance(crypto::PublicKey key, Due due) {
     highest_ = std::max(highest_, next);
     std::string name = key_of(key);
     store::Batch batch;
-    if (own_ && !due.stored && !making_room_) {
+    if (own_ && !due.stored && making_room_ == 0) {
         const auto room = co_await make_room();
         if (!room) co_return room.error();
     }

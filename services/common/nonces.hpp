@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 
 namespace skywire::services {
@@ -63,6 +64,7 @@ class Nonces {
     Task<Result<>> open_snapshot();
     Task<Result<std::uint64_t>> highest_stored();
     Task<Result<>> raise_floor(std::uint64_t to);
+    Task<Result<>> forget(std::span<const std::string> members, std::uint64_t floor);
     Task<Result<>> make_room();
 
     net::Context context_;
@@ -74,7 +76,8 @@ class Nonces {
     std::string floor_key_;
     std::uint64_t floor_ = 0;
     std::uint64_t highest_ = 0;
-    bool making_room_ = false;
+    /// Whether keys are being forgotten: how often, which is once.
+    std::size_t making_room_ = 0;
 };
 
 }  // namespace skywire::services

@@ -5,6 +5,7 @@
 #include "net/event.hpp"
 #include "services/common/nonces.hpp"
 #include "services/common/test_store.hpp"
+#include "services/common/test_throwing_store.hpp"
 
 #include <boost/asio/co_spawn.hpp>
 
@@ -106,6 +107,18 @@ class Rig {
     int handled = 0;
     bool held = false;
 };
+
+crypto::PublicKey numbered(int number) {
+    return crypto::deterministic_key_pair(std::to_string(number)).public_key;
+}
+
+/// The number that it has used.
+Task<std::uint64_t> use(Nonces* nonces, crypto::PublicKey key) {
+    const auto due = co_await nonces->due(key);
+    const auto advanced = co_await nonces->advance(key, due.value());
+    CHECK(advanced.value());
+    co_return due->number;
+}
 
 }  // namespace
 
@@ -358,6 +371,49 @@ TEST_CASE("nonces: beyond the bound keys are forgotten, their numbers are not") 
         CHECK(world.loop.run(store.raw().count("test:nonces")).value() <= 100);
     }
     CHECK(nonces.floor() > 0);
+}
+
+TEST_CASE("nonces: a number that is used while keys are being forgotten is not due again") {
+    TestWorld world;
+    TestStore store(world, TestStore::memory());
+    // More than are forgotten before others have their turn.
+    constexpr int kKeys = 600;
+    Nonces nonces(world.context, store.raw(), {"test", true, kKeys});
+    world.loop.run(nonces.open()).value();
+    for (int i = 0; i < kKeys; ++i)
+        CHECK(world.loop.run(use(&nonces, numbered(i))) == 0);
+    bool let_in = false;
+    asio::co_spawn(
+        world.loop.ioc,
+        use(&nonces, numbered(kKeys)),
+        [&let_in](std::exception_ptr error, std::uint64_t) { let_in = !error; }
+    );
+    const crypto::PublicKey last = numbered(kKeys - 1);
+    const std::uint64_t used = world.loop.run(use(&nonces, last));
+    CHECK(used == nonces.floor());
+    REQUIRE_FALSE(let_in);
+    world.loop.settle();
+    CHECK(let_in);
+    CHECK(world.loop.run(nonces.due(last)).value().number > used);
+    CHECK(world.loop.run(store.raw().count("test:nonces")).value() == 2);
+}
+
+TEST_CASE("nonces: an exception while keys are being forgotten does not do away with the bound") {
+    TestWorld world;
+    TestStore store(world, TestStore::memory());
+    ThrowingStore throwing(store.raw());
+    Nonces nonces(world.context, throwing, {"test", true, 100});
+    world.loop.run(nonces.open()).value();
+    int number = 0;
+    while (number < 100)
+        world.loop.run(use(&nonces, numbered(number++)));
+    // Behind the look at the number and the count.
+    throwing.throw_after(2);
+    CHECK_THROWS_AS(world.loop.run(use(&nonces, numbered(number++))), std::bad_alloc);
+    while (number < 250) {
+        world.loop.run(use(&nonces, numbered(number++)));
+        CHECK(world.loop.run(store.raw().count("test:nonces")).value() <= 100);
+    }
 }
 
 TEST_CASE("nonces: in Redis they have the reference's layout, and other services' steps count") {

@@ -8,7 +8,7 @@
 namespace skywire::services {
 
 /// Dials and follows nothing, as visors do who only publish.
-class Announcing final : public cxo::Follower {
+class Announcing : public cxo::Follower {
  public:
     void on_begun(cxo::Following&) override {}
     Result<> admit(const cxo::Peer&) override { return {}; }

@@ -4,10 +4,12 @@
 #include "cxo/feed.hpp"
 #include "cxo/node.hpp"
 #include "framework/service_type.hpp"
+#include "net/event.hpp"
 #include "services/common/dmsg_presence.hpp"
 #include "services/common/test_announcing.hpp"
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -25,6 +27,36 @@ struct FeedVisorOptions {
     std::uint16_t port = 0;
     std::string path;
     std::string leaf;
+};
+
+/// Tells when the handshake is done: a test moves its clock as soon as a service is ready, and one
+/// that is still under way would be too late.
+class Attaching final : public Announcing {
+ public:
+    explicit Attaching(const Executor& loop) : changed_(loop) {}
+
+    void on_attached() override {
+        attached_ = true;
+        changed_.notify();
+    }
+    void on_ended(const Error& why) override {
+        ended_ = why;
+        changed_.notify();
+    }
+    /// What ended the connection before.
+    Task<Result<>> wait_attached() {
+        while (!attached_ && !ended_) {
+            const bool notified = co_await changed_.wait();
+            if (!notified) co_return fail(errc::cancelled, {});
+        }
+        if (!attached_) co_return *ended_;
+        co_return Result<>();
+    }
+
+ private:
+    net::Event changed_;
+    bool attached_ = false;
+    std::optional<Error> ended_;
 };
 
 /// Connects once, over the network of `dmsg_blocks`, and sends nothing over HTTP.
@@ -53,7 +85,10 @@ class FeedVisor final : public framework::Service {
             return client.dial(to);
         };
         const SteadyTime deadline = context.clock.now() + std::chrono::minutes(1);
-        co_return co_await node_->connect(std::move(dialling), announcing_, deadline);
+        announcing_.emplace(context.loop);
+        const auto connected = co_await node_->connect(std::move(dialling), *announcing_, deadline);
+        if (!connected) co_return connected.error();
+        co_return co_await announcing_->wait_attached();
     }
     Task<> drain(SteadyTime) override { co_return; }
     Task<std::vector<std::string>> stop(SteadyTime deadline) override {
@@ -72,7 +107,7 @@ class FeedVisor final : public framework::Service {
  private:
     FeedVisorOptions options_;
     std::unique_ptr<DmsgPresence> presence_;
-    Announcing announcing_;
+    std::optional<Attaching> announcing_;
     std::unique_ptr<cxo::Node> node_;
     std::unique_ptr<cxo::Feed> feed_;
 };

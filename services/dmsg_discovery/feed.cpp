@@ -62,6 +62,42 @@ std::vector<std::string> as_vector(const Set& set) {
 
 }  // namespace
 
+/// Takes keys to tell of them; those that are not told in the end, whatever came between, stand
+/// where they stood.
+class ClientsContent::Telling {
+ public:
+    explicit Telling(Keys& from) : from_(from), keys_(std::exchange(from, {})) {}
+    ~Telling() { from_.merge(keys_); }
+    Telling(const Telling&) = delete;
+    Telling& operator=(const Telling&) = delete;
+
+    const Keys& keys() const noexcept { return keys_; }
+    void done() noexcept { keys_.clear(); }
+
+ private:
+    Keys& from_;
+    Keys keys_;
+};
+
+/// The same of records, which are taken off one by one.
+class ClientsContent::TellingRecords {
+ public:
+    explicit TellingRecords(Records& from) : from_(from), records_(std::exchange(from, {})) {}
+    ~TellingRecords() {
+        from_.merge(records_);
+        for (auto& [client, servers] : records_)
+            from_.find(client)->second.merge(servers);
+    }
+    TellingRecords(const TellingRecords&) = delete;
+    TellingRecords& operator=(const TellingRecords&) = delete;
+
+    Records& records() noexcept { return records_; }
+
+ private:
+    Records& from_;
+    Records records_;
+};
+
 ClientsContent::ClientsContent(
     const net::Context& context, store::Store& store, services::FeedLayout layout
 )
@@ -245,19 +281,21 @@ void ClientsContent::unlink(const std::string& key) {
 
 Task<Result<std::vector<cxo::Change>>> ClientsContent::render() {
     // What turns out to have changed meanwhile is for the next time.
-    Keys clients = std::exchange(changed_clients_, {});
-    Keys servers = std::exchange(changed_servers_, {});
+    Telling clients(changed_clients_);
+    Telling servers(changed_servers_);
     std::vector<cxo::Change> changes;
-    changes.reserve(clients.size() + servers.size());
-    Result<> added;
-    for (auto at = clients.begin(); added && at != clients.end(); ++at)
-        added = co_await add_clients_leaf(*at, changes);
-    for (auto at = servers.begin(); added && at != servers.end(); ++at)
-        added = co_await add_server_leaf(*at, changes);
-    if (added) co_return changes;
-    changed_clients_.merge(clients);
-    changed_servers_.merge(servers);
-    co_return added.error();
+    changes.reserve(clients.keys().size() + servers.keys().size());
+    for (const std::string& server : clients.keys()) {
+        const auto added = co_await add_clients_leaf(server, changes);
+        if (!added) co_return added.error();
+    }
+    for (const std::string& server : servers.keys()) {
+        const auto added = co_await add_server_leaf(server, changes);
+        if (!added) co_return added.error();
+    }
+    clients.done();
+    servers.done();
+    co_return changes;
 }
 
 Task<Result<>> ClientsContent::add_clients_leaf(
@@ -322,7 +360,8 @@ Task<Result<std::vector<cxo::Change>>> ClientsContent::render_old(services::Reco
     if (records.has_room_again())
         for (const auto& [server, clients] : clients_of_)
             if (is_server(server)) note_clients(server);
-    std::map<std::string, Keys> changed = std::exchange(changed_records_, {});
+    TellingRecords telling(changed_records_);
+    auto& changed = telling.records();
     while (!changed.empty()) {
         std::vector<std::string> piece;
         piece.reserve(store::kPieceSize);
@@ -331,18 +370,14 @@ Task<Result<std::vector<cxo::Change>>> ClientsContent::render_old(services::Reco
             piece.push_back(at->first);
         co_await take_turns();
         const auto texts = co_await store_.get_many(piece);
-        if (!texts) {
-            for (auto& [client, servers] : changed)
-                changed_records_[client].merge(servers);
-            co_return texts.error();
-        }
+        if (!texts) co_return texts.error();
         for (std::size_t i = 0; i < piece.size(); ++i) {
             const std::string& client = piece[i];
             const std::optional<std::string>& text = (*texts)[i];
             const std::string* record = text && text->size() <= kEntryMax ? &*text : nullptr;
             if (record == nullptr) take(client, text);
-            const auto node = changed.extract(client);
-            for (const std::string& server : node.mapped()) {
+            const auto of_client = changed.find(client);
+            for (const std::string& server : of_client->second) {
                 const std::string path = fmt::format("{}{}/{}", kRoot, server, client);
                 if (record != nullptr && is_listed(server, client)) {
                     records.put(path, *record, made_);
@@ -350,6 +385,7 @@ Task<Result<std::vector<cxo::Change>>> ClientsContent::render_old(services::Reco
                     records.remove(path, made_);
                 }
             }
+            changed.erase(of_client);
         }
     }
     records.tidy(made_);

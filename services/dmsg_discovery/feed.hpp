@@ -58,6 +58,10 @@ class ClientsContent final : public services::FeedContent {
         bool is_server = false;
     };
     using Keys = std::set<std::string, std::less<>>;
+    /// Clients, each with servers.
+    using Records = std::map<std::string, Keys>;
+    class Telling;
+    class TellingRecords;
 
     static std::optional<Known> read(std::string_view text);
 
@@ -95,7 +99,7 @@ class ClientsContent final : public services::FeedContent {
     /// Of the old layout: its leaves; the clients that may read differently, and at which servers;
     /// what was made of that and not told yet.
     std::optional<services::RecordLeaves> records_;
-    std::map<std::string, Keys> changed_records_;
+    Records changed_records_;
     std::vector<cxo::Change> made_;
     SteadyTime look_at_all_at_{};
 };

@@ -2,6 +2,7 @@
 
 #include "base/test.hpp"
 #include "services/common/test_feed.hpp"
+#include "services/common/test_throwing_store.hpp"
 #include "services/dmsg_discovery/test_discovery.hpp"
 
 #include <algorithm>
@@ -390,6 +391,39 @@ TEST_CASE("dmsgd feed: while the store does not answer the old layout loses noth
     CHECK_FALSE(rig.loop.run(rig.content.changes()).has_value());
     rig.faults.clear("store", "memory");
     CHECK(rig.feed.update() == Paths{old_leaf(kOne, kAlice)});
+}
+
+TEST_CASE("dmsgd feed: an exception on the way loses nothing, whichever call it comes from") {
+    for (const FeedLayout layout : {FeedLayout::newest, FeedLayout::old}) {
+        bool threw = true;
+        for (std::size_t calls = 0; threw; ++calls) {
+            Rig rig;
+            services::ThrowingStore store(rig.store.raw());
+            ClientsContent content(rig.context, store, layout);
+            TestFeed feed(rig.loop, content);
+            CHECK(feed.update().empty());
+            rig.discovery.on_written([&](const std::string& key) { content.written(key); });
+            rig.server(kOne, 0);
+            rig.client(kAlice, 0, {kOne.public_key});
+            rig.client(kBob, 0, {kOne.public_key});
+            store.throw_after(calls);
+            threw = false;
+            Paths told;
+            try {
+                told = feed.update();
+            } catch (const std::bad_alloc&) {
+                threw = true;
+                // What was looked at is known to be so; what was not is found by the next look.
+                rig.clock.advance(10s);
+                told = feed.update();
+            }
+            CHECK(
+                sorted(told) == (layout == FeedLayout::old
+                                     ? sorted({old_leaf(kOne, kAlice), old_leaf(kOne, kBob)})
+                                     : sorted({clients_of(kOne), server_at(kOne)}))
+            );
+        }
+    }
 }
 
 }  // namespace skywire::discovery

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <iterator>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -40,8 +41,11 @@ Task<Result<std::vector<cxo::Change>>> ServicesContent::changes() {
         const auto added = co_await add_lists(changes);
         if (!added) co_return added.error();
     }
+    if (records_) add_records(*records_);
     // From here on nothing fails: what the old leaves tell, they tell once.
-    if (records_) add_records(*records_, changes);
+    changes.reserve(changes.size() + made_.size());
+    std::ranges::move(made_, std::back_inserter(changes));
+    made_.clear();
     pending_.clear();
     bytes_ = 0;
     for (const cxo::Change& change : changes)
@@ -69,9 +73,7 @@ Task<Result<>> ServicesContent::add_lists(std::vector<cxo::Change>& changes) {
     co_return Result<>();
 }
 
-void ServicesContent::add_records(
-    services::RecordLeaves& records, std::vector<cxo::Change>& changes
-) {
+void ServicesContent::add_records(services::RecordLeaves& records) {
     if (records.has_room_again())
         for (Place& place : directory_.table().places())
             pending_.insert(std::move(place));
@@ -80,12 +82,12 @@ void ServicesContent::add_records(
         const std::string path = fmt::format("services/{}/{}", place.type, place.key);
         const Table::Record* const record = directory_.table().find(place.type, place.key);
         if (record == nullptr) {
-            records.remove(path, changes);
+            records.remove(path, made_);
         } else {
-            records.put(path, record->listed, changes);
+            records.put(path, record->listed, made_);
         }
     }
-    records.tidy(changes);
+    records.tidy(made_);
 }
 
 Duration ServicesContent::pause() const {

@@ -32,13 +32,15 @@ class ServicesContent final : public services::FeedContent {
 
  private:
     Task<Result<>> add_lists(std::vector<cxo::Change>& changes);
-    void add_records(services::RecordLeaves& records, std::vector<cxo::Change>& changes);
+    void add_records(services::RecordLeaves& records);
 
     net::Context context_;
     Directory& directory_;
     services::FeedLayout layout_;
     /// Of the old layout.
     std::optional<services::RecordLeaves> records_;
+    /// What these have told, and the feed has not been.
+    std::vector<cxo::Change> made_;
     /// Not told yet.
     std::set<Place> pending_;
     /// Of the leaves last told.

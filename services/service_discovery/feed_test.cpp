@@ -5,6 +5,8 @@
 #include "services/service_discovery/test_service_discovery.hpp"
 
 #include <algorithm>
+#include <new>
+#include <optional>
 
 namespace skywire::service_discovery {
 namespace {
@@ -34,6 +36,31 @@ Paths sorted(Paths paths) {
     std::sort(paths.begin(), paths.end());
     return paths;
 }
+
+/// A clock whose calendar may end a call as where there is no memory.
+class ThrowingClock final : public Clock {
+ public:
+    explicit ThrowingClock(Clock& inner) : inner_(inner) {}
+
+    /// The look at the calendar behind the next `looks` ones throws, and no other.
+    void throw_after(std::size_t looks) { left_ = looks; }
+
+    SteadyTime now() const override { return inner_.now(); }
+    WallTime wall() const override {
+        if (left_ && (*left_)-- == 0) {
+            left_.reset();
+            throw std::bad_alloc();
+        }
+        return inner_.wall();
+    }
+    std::unique_ptr<Alarm> set_alarm(SteadyTime at, std::function<void()> on_time) override {
+        return inner_.set_alarm(at, std::move(on_time));
+    }
+
+ private:
+    Clock& inner_;
+    mutable std::optional<std::size_t> left_;
+};
 
 /// A directory with the content of its feed.
 struct Rig {
@@ -340,6 +367,36 @@ TEST_CASE("sd feed: while the store does not answer the old layout loses nothing
     CHECK_FALSE(world.loop.run(rig.content.changes()).has_value());
     world.faults.clear("store", at);
     CHECK(rig.feed.update() == Paths{old_leaf("vpn", "a", "entry")});
+}
+
+TEST_CASE("sd feed: an exception half-way loses nothing of the old layout") {
+    TestWorld world;
+    Rig rig(world, TestStore::memory(), FeedLayout::old);
+    ThrowingClock clock(world.clock);
+    const net::Context context(
+        world.context.loop,
+        clock,
+        world.loop.random,
+        world.loop.network,
+        world.loop.workers,
+        world.loop.metrics,
+        world.faults,
+        log::Logger()
+    );
+    ServicesContent content(context, rig.directory, FeedLayout::old);
+    TestFeed feed(world.loop, content);
+    rig.put(entry_of("a", "vpn"));
+    rig.put(entry_of("b", "vpn"));
+    CHECK(feed.update().size() == 2);
+    rig.erase("vpn", "a");
+    rig.erase("vpn", "b");
+    // At the time of the second tombstone.
+    clock.throw_after(1);
+    CHECK_THROWS_AS(feed.update(), std::bad_alloc);
+    CHECK(feed.update().size() == 4);
+    CHECK(feed.leaves.size() == 2);
+    for (const char* name : {"a", "b"})
+        CHECK(feed.leaves.contains(old_leaf("vpn", name, "tombstone")));
 }
 
 }  // namespace skywire::service_discovery

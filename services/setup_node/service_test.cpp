@@ -197,7 +197,7 @@ TEST_CASE("setup-node: the rules of its block") {
         problems_of_block(
             discovery + R"(,"public_key":")" + services::kDmsgServerKeys.public_key.to_text() + '"'
         )
-            .find("does not belong to secret_key") != std::string::npos
+            .find("is not that of") != std::string::npos
     );
     CHECK(
         problems_of_block(discovery + R"(,"cascade":{"enabled":true})").find("warning") !=

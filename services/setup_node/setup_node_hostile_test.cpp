@@ -123,6 +123,7 @@ TEST_CASE("setup-node: streams that are opened and left alone") {
     options.setups_per_caller_max = 2;
     World world(options);
     std::vector<std::unique_ptr<net::Stream>> streams;
+    streams.reserve(6);
     for (int i = 0; i < 6; ++i) {
         streams.push_back(
             world.rig.dial(world.rig.client("a"), "setup", router::kSetupNodePort).value()
@@ -135,6 +136,19 @@ TEST_CASE("setup-node: streams that are opened and left alone") {
     CHECK(refused(world, "idle") >= 4);
     for (const auto& stream : streams)
         stream->close();
+}
+
+TEST_CASE("setup-node: a set-up that ends only after the stop has given up on it is unwound") {
+    World world;
+    world.stuck = true;
+    auto asked = world.ask(world.caller("a"), World::route({"a", "b"}));
+    REQUIRE(world.rig.world.run_until([&] { return world.node->stats().active() == 1; }, 10s));
+    const auto late = world.rig.world.run(world.node->stop(world.rig.world.clock().now() + 1s));
+    CHECK_FALSE(late.empty());
+    world.stuck = false;
+    world.wait_idle();
+    REQUIRE(world.rig.world.run_until([&] { return asked.ended(); }, 1min));
+    CHECK_FALSE(*asked.result());
 }
 
 }  // namespace skywire::setup_node

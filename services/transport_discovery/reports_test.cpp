@@ -232,6 +232,37 @@ TEST_CASE("uptimes: a visor cannot fill the store with transports that nobody ha
     CHECK(tell(ids_of(500, 9), 1) == 7);
 }
 
+TEST_CASE("uptimes: transports that the store has not taken do not count as told of") {
+    Day day;
+    services::StoreConfig config = TestStore::memory();
+    config.limits.entries_max = 20;
+    TestStore store(day, config);
+    const auto fill = [&](bool there) {
+        for (int i = 0; i < 15; ++i) {
+            store::Batch batch;
+            const std::string key = "filler:" + std::to_string(i);
+            if (there) batch.changes.emplace_back(store::SetValue{key, "x"});
+            if (!there) batch.changes.emplace_back(store::Erase{key});
+            day.loop.run(store.raw().apply(std::move(batch))).value();
+        }
+    };
+    std::vector<transport::TransportId> ids(5);
+    for (std::size_t i = 0; i < ids.size(); ++i)
+        ids[i].bytes[0] = static_cast<std::byte>(i);
+    Uptimes uptimes(
+        day.context, store.raw(), {.transports_max = 20, .new_max = 7, .new_scarce = 3}
+    );
+    const auto tell = [&] {
+        return day.loop.run(uptimes.transports_seen(ids, visor(1).public_key));
+    };
+    fill(true);
+    for (int heartbeat = 0; heartbeat < 3; ++heartbeat)
+        CHECK(tell().error() == make_error_code(errc::limit_reached));
+    fill(false);
+    CHECK(tell());
+    CHECK(day.loop.run(uptimes.transports()).value()->size() == 5);
+}
+
 TEST_CASE("reports: versions") {
     TestWorld world;
     TestStore store(world, TestStore::memory());

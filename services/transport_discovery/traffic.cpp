@@ -355,23 +355,47 @@ Task<Result<TrafficDayPtr>> Traffic::newest(Date date) {
     co_return co_await read_day(date);
 }
 
-Task<Result<TrafficDayPtr>> Traffic::read_day(Date date) {
-    Held& before = days_[date];
-    // Those who ask meanwhile get the one before.
-    before.changed = false;
-    before.read_at = context_.clock.now();
-    before.read_wall = context_.clock.wall();
-    const std::uint64_t reading = ++before.reading;
-    auto day = co_await load(date);
-    Held& held = days_[date];
-    if (held.reading != reading) co_return day;
-    if (!day) {
-        held.changed = true;
-        co_return day;
+/// A reading of a day: until it is done there is something new of that day, however it ends.
+class Traffic::Reading {
+ public:
+    Reading(Traffic& traffic, Date date) : traffic_(traffic), date_(date) {
+        Held& held = traffic_.days_[date_];
+        // Those who ask meanwhile get the one before.
+        held.changed = false;
+        held.read_at = traffic_.context_.clock.now();
+        held.read_wall = traffic_.context_.clock.wall();
+        number_ = ++held.reading;
     }
-    held.reports = held.changed ? std::max(held.reports, (*day)->reports) : (*day)->reports;
-    held.edges = held.changed ? std::max(held.edges, (*day)->edges) : (*day)->edges;
-    held.day = *day;
+    ~Reading() {
+        if (Held* const held = newest()) held->changed = true;
+    }
+    Reading(const Reading&) = delete;
+    Reading& operator=(const Reading&) = delete;
+
+    /// Null where another one has begun since, or this one is done.
+    Held* newest() const {
+        const auto found = traffic_.days_.find(date_);
+        const bool last = found != traffic_.days_.end() && found->second.reading == number_;
+        return last && !done_ ? &found->second : nullptr;
+    }
+    void done() noexcept { done_ = true; }
+
+ private:
+    Traffic& traffic_;
+    Date date_;
+    std::uint64_t number_ = 0;
+    bool done_ = false;
+};
+
+Task<Result<TrafficDayPtr>> Traffic::read_day(Date date) {
+    Reading reading(*this, date);
+    auto day = co_await load(date);
+    Held* const held = reading.newest();
+    if (!day || held == nullptr) co_return day;
+    held->reports = held->changed ? std::max(held->reports, (*day)->reports) : (*day)->reports;
+    held->edges = held->changed ? std::max(held->edges, (*day)->edges) : (*day)->edges;
+    held->day = *day;
+    reading.done();
     co_return day;
 }
 

@@ -128,6 +128,7 @@ class Traffic {
         std::size_t reports = 0;
         std::size_t edges = 0;
     };
+    class Reading;
     /// What an edge has told already.
     struct Edge {
         bool told_today = false;

@@ -1,6 +1,7 @@
 #include "services/transport_discovery/traffic.hpp"
 
 #include "base/test.hpp"
+#include "services/common/test_throwing_store.hpp"
 #include "services/transport_discovery/test_traffic.hpp"
 
 namespace skywire::tpd {
@@ -236,6 +237,30 @@ TEST_CASE("tpd traffic: a visor has no more transports than are kept, and no day
         rows.push_back(large.row(large.add(1, 2, "type" + std::to_string(i)), 1, 1));
     CHECK(large.tell(1, rows).fresh.size() == Traffic::kTransportsMax);
     CHECK(large.samples("too_many") == 2);
+}
+
+TEST_CASE("tpd traffic: a reading that ends with an exception is made good by the next one") {
+    TestTraffic rig;
+    const auto entry = rig.add(1, 2);
+    const std::size_t one = TestTraffic::side(entry, 1);
+    services::ThrowingStore store(rig.store.raw());
+    Traffic traffic(rig.world.context, store, rig.tpd.transports, {});
+    const auto tell = [&](std::uint64_t sent) {
+        rig.world.clock.advance(6s);
+        std::vector<cxo::TelemetryRow> rows(1, rig.row(entry, sent, 0));
+        rig.world.loop.run(traffic.take(visor(1).public_key, std::move(rows))).value();
+    };
+    const auto sent = [&] {
+        rig.world.clock.advance(6s);
+        const auto day = rig.world.loop.run(traffic.day(traffic.today())).value();
+        return day->find(entry.id)->traffic[one].sent;
+    };
+    tell(100);
+    CHECK(sent() == 100);
+    tell(150);
+    store.throw_after(0);
+    CHECK_THROWS_AS(sent(), std::bad_alloc);
+    CHECK(sent() == 150);
 }
 
 TEST_CASE("tpd traffic: many that are new leave room for those who are not") {

@@ -143,10 +143,21 @@ Task<Result<>> Uptimes::mark_transports(std::vector<Beat> beats, crypto::PublicK
         ++added;
     }
     if (batch.changes.empty()) co_return Result<>();
+    // Before the wait: who tells more meanwhile has no more than this leaves.
     if (added > 0) new_[visor] += added;
+    const Date counted_on = new_on_;
     const auto applied = co_await store_.apply(std::move(batch));
-    if (!applied) co_return applied.error();
-    co_return Result<>();
+    if (applied) co_return Result<>();
+    if (added > 0 && counted_on == new_on_) not_kept(visor, added);
+    co_return applied.error();
+}
+
+/// They were counted, and the store has not taken them.
+void Uptimes::not_kept(const crypto::PublicKey& visor, std::size_t count) {
+    const auto found = new_.find(visor);
+    if (found == new_.end()) return;
+    found->second -= std::min(found->second, count);
+    if (found->second == 0) new_.erase(found);
 }
 
 Task<Result<Uptimes::Transports>> Uptimes::transports() {

@@ -81,6 +81,7 @@ class Uptimes {
     Task<Result<>> mark_transports(std::vector<Beat> beats, crypto::PublicKey visor);
     /// New ones that it may tell of now.
     Task<Result<std::size_t>> room_for(crypto::PublicKey visor);
+    void not_kept(const crypto::PublicKey& visor, std::size_t count);
 
     net::Context context_;
     store::Store& store_;

@@ -99,7 +99,7 @@ TEST_CASE("transport-setup: the rules of its block") {
             discovery + R"(,"port":80,"public_key":")" +
             services::kDmsgServerKeys.public_key.to_text() + '"'
         )
-            .find("does not belong to secret_key") != std::string::npos
+            .find("is not that of") != std::string::npos
     );
 }
 
