@@ -287,7 +287,7 @@ class Asking(Folder):
         project = projects.Project(found, "skywire-e2e-test", [])
         with mock.patch.object(projects, "compose", lambda: program):
             with self.assertRaises(containers.Trouble) as caught:
-                project.compose("up", seconds=1.0)
+                project.compose("up", seconds=5.0)
         said = str(caught.exception)
         self.assertIn("docker-compose up of skywire-e2e-test hangs", said)
         self.assertIn("Creating a", said)

@@ -688,8 +688,8 @@ class OneContainer(Containers):
     def ip_of(self, label):
         return "174.0.0.17"
 
-    def wait_kept(self, label, words):
-        self.wait_in_snapshot(self._place / "disk.deployment-services", label, words)
+    def wait_kept(self, label, look):
+        self.wait_in_snapshot(self._place / "disk.deployment-services", label, look)
 
     def disks(self):
         return dict.fromkeys(LABELS, ("deployment-services", "/var/lib/skywire", USER))

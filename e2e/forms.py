@@ -38,6 +38,7 @@ from skywire_process import (
     Deployment,
     Redis,
     Scenario,
+    SnapshotFile,
     block,
     dial,
     dmsg_server,
@@ -261,21 +262,14 @@ class Form:
     def free_disk(self, label):
         raise unittest.SkipTest(f"{self.name}: no disk of its own for {label}")
 
-    def wait_kept(self, label, words):
-        """Until what holds these words, which was acknowledged, outlives a kill -9: a snapshot is up
-        to a second behind. With a Redis it does at once."""
+    def wait_kept(self, label, look):
+        """Until what was acknowledged outlives a kill -9: a snapshot is up to a second behind, `look`
+        says of a SnapshotFile whether it has it. With a Redis it does at once."""
 
-    def wait_in_snapshot(self, folder, label, words):
+    def wait_in_snapshot(self, folder, label, look):
         """`wait_kept` where the snapshot lies in this folder."""
         file = folder / f"{label}.sqlite"
-        wanted = [word.encode() for word in words]
-
-        def look():
-            parts = [file, file.with_name(file.name + "-wal")]
-            content = b"".join(part.read_bytes() for part in parts if part.exists())
-            return all(word in content for word in wanted)
-
-        self.wait_for(f"{len(wanted)} records of {label} on disk", look)
+        self.wait_for(f"what {label} was told on disk", lambda: look(SnapshotFile(file)))
 
     # looking
 
@@ -727,8 +721,8 @@ class NineProcessesSnapshot(NineProcesses):
         }
         return {label: keys for label, keys in stored.items() if label in only}
 
-    def wait_kept(self, label, words):
-        self.wait_in_snapshot(self._disk(label), label, words)
+    def wait_kept(self, label, look):
+        self.wait_in_snapshot(self._disk(label), label, look)
 
 
 PROCESS_FORMS = {

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Runs the acceptance tests: every test_*.py beside this file, two files at a time.
+"""Runs the acceptance tests: every test_*.py beside this file, two files at a time, or one (ALONE).
 
     run.py [-v] [--jobs N] [--form FORM] [NAME ...]
 
@@ -63,6 +63,8 @@ PLAN = (
     ("test_services", "nine-processes", ()),
     ("test_visualizer", "nine-processes", IN_A_FORM["test_visualizer"]),
 )
+# What has to keep up a rate: with nothing beside it, behind all others.
+ALONE = ("test_replicas",)
 FORMS = (
     "process",
     "nine-processes",
@@ -152,6 +154,17 @@ def start_file(name, form, parts):
         what = f"hangs, ended after {FILE_SECONDS:.0f} s" if late else f"ended: {process.returncode}"
         counts = {"passed": 0, "failed": 1, "skipped": 0, "reasons": [], "faults": [f"{name} {what}"]}
     return File(name, form, counts, tables, course, time.monotonic() - begun)
+
+
+def run_all(runs, jobs):
+    """Yields each File when it is done."""
+    alone = [each for each in runs if each[0] in ALONE]
+    together = [each for each in runs if each[0] not in ALONE]
+    for group, at_a_time in ((together, jobs), (alone, 1)):
+        with concurrent.futures.ThreadPoolExecutor(at_a_time) as pool:
+            running = [pool.submit(start_file, *each) for each in group]
+            for future in concurrent.futures.as_completed(running):
+                yield future.result()
 
 
 class File(typing.NamedTuple):
@@ -245,13 +258,8 @@ def main():
         left = [*container_forms_left(options.without_containers), *left]
     totals = {"passed": 0, "failed": 0, "skipped": 0}
     skipped, faults = [], []
-    with (
-        handing_on(options.form),
-        concurrent.futures.ThreadPoolExecutor(max(options.jobs, 1)) as pool,
-    ):
-        running = [pool.submit(start_file, name, form, parts) for name, form, parts in runs]
-        for future in concurrent.futures.as_completed(running):
-            file = future.result()
+    with handing_on(options.form):
+        for file in run_all(runs, max(options.jobs, 1)):
             print(file.describe(options.verbose), flush=True)
             skipped += [f"{file.form}: {reason}" for reason in file.counts["reasons"]]
             faults += [f"{file.form}: {fault}" for fault in file.counts["faults"]]

@@ -9,6 +9,8 @@ its processes said: output, timeline, health tree.
 import contextlib
 import ctypes
 import errno
+import fcntl
+import functools
 import http.client
 import json
 import os
@@ -17,6 +19,7 @@ import re
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -89,11 +92,29 @@ def program(name="skywire"):
     return str(max(there, key=lambda path: path.stat().st_mtime))
 
 
+@functools.cache
+def _ports_file():
+    """Of all test programs of this user: a byte of it for each port, locked by whom it is given to."""
+    return open(f"/tmp/skywire-e2e-ports-{os.getuid()}", "ab", buffering=0)
+
+
 _given_ports = set()
 
 
+def _claim(port):
+    """Keeps other test programs from the port until this one ends: between the look whether it is
+    free and its use the system may offer it to them as well. False where one of them has it."""
+    try:
+        fcntl.lockf(_ports_file(), fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
+    except BlockingIOError:
+        return False
+    _given_ports.add(port)
+    return True
+
+
 def free_port(host=HOST, also=()):
-    """A port that is free for TCP and UDP on `host` and on the hosts in `also`."""
+    """A port that is free for TCP and UDP on `host` and on the hosts in `also`, and that no other
+    test program is given."""
     for _ in range(1000):
         with contextlib.ExitStack() as stack:
             first = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
@@ -107,8 +128,8 @@ def free_port(host=HOST, also=()):
                     udp.bind((each, port))
             except OSError:
                 continue
-            _given_ports.add(port)
-            return port
+            if _claim(port):
+                return port
     raise RuntimeError(f"no free port on {host}, {also}")
 
 
@@ -648,6 +669,16 @@ class Running:
         return f"{' '.join(self.line)}: {state}\n{out}{self.err}"
 
 
+def _place(events, text):
+    """Where "label event[ detail]" first stands ("-" for the process itself); None if nowhere."""
+    label, event, *detail = text.split(" ", 2)
+    for index, each in enumerate(events):
+        if (each["label"] or "-") == label and each["event"] == event:
+            if not detail or detail[0] in each["detail"]:
+                return index
+    return None
+
+
 class Follower:
     """Reads the timeline of a process until its admin listener is gone."""
 
@@ -676,19 +707,20 @@ class Follower:
         self._thread.join(PATIENCE)
         return self._events
 
-    def place(self, text):
-        """Where "label event[ detail]" first stands ("-" for the process itself); None if
-        nowhere."""
-        label, event, *detail = text.split(" ", 2)
-        for index, each in enumerate(self.events()):
-            if (each["label"] or "-") == label and each["event"] == event:
-                if not detail or detail[0] in each["detail"]:
-                    return index
-        return None
+    def wait_read(self, *texts):
+        """Waits until it has read all of these, which the process has to outlive."""
+
+        def look():
+            with self._lock:
+                events = list(self._events)
+            return all(_place(events, text) is not None for text in texts)
+
+        self._deployment.wait_for(f"{texts} in the timeline", look)
 
     def check_order(self, test, *texts):
-        places = [self.place(text) for text in texts]
-        shown = [_shown(each) for each in self.events()]
+        events = self.events()
+        places = [_place(events, text) for text in texts]
+        shown = [_shown(each) for each in events]
         test.assertNotIn(None, places, f"{texts} in {shown}")
         test.assertEqual(places, sorted(places), f"{texts} in {shown}")
 
@@ -765,6 +797,33 @@ class Redis:
         if self.process is not None:
             self.process.kill()
             self.process.wait()
+
+
+class SnapshotFile:
+    """What an SQLite snapshot would still hold after a kill -9 at this moment: what stands in its files
+    without the end of its transaction is not there."""
+
+    def __init__(self, file):
+        # By their keys; and all there is, to be searched for words.
+        self.values = {}
+        self.text = b""
+        with tempfile.TemporaryDirectory(prefix="skywire-e2e-", dir="/tmp") as folder:
+            copy = pathlib.Path(folder) / "copy"
+            for suffix in ("", "-wal"):
+                with contextlib.suppress(FileNotFoundError):
+                    shutil.copyfile(f"{file}{suffix}", f"{copy}{suffix}")
+            # Not to be read: not begun, or its parts were rearranged between the two.
+            with (
+                contextlib.suppress(sqlite3.DatabaseError),
+                contextlib.closing(sqlite3.connect(copy)) as database,
+            ):
+                entries = database.execute("SELECT key, value FROM entries").fetchall()
+                members = database.execute("SELECT key, member FROM members").fetchall()
+                self.values = dict(entries)
+                self.text = b"\n".join(part for row in entries + members for part in row)
+
+    def holds(self, words):
+        return all(word.encode() in self.text for word in words)
 
 
 class Scenario(unittest.TestCase):

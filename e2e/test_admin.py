@@ -38,10 +38,10 @@ class LogLevels(Scenario):
         self.assertFalse(deployment.lines("DEBUG", "first"))
         self.assertTrue(deployment.lines("INFO", "first"))
         done = self.run_cli(
-            "svc", "log-level", "loud", "debug", "--for", "2s", "--config", deployment.file,
+            "svc", "log-level", "loud", "debug", "--for", "1h", "--config", deployment.file,
             faults=True,
         )  # fmt: skip
-        self.assertEqual((done.code, done.out), (0, "loud logs at debug for 2s\n"))
+        self.assertEqual((done.code, done.out), (0, "loud logs at debug for 1h\n"))
         self.write_line(deployment, "loud", "second")
         self.write_line(deployment, "quiet", "second")
         self.assertEqual(len(deployment.lines("DEBUG", "[loud]", "second")), 1)
@@ -51,6 +51,13 @@ class LogLevels(Scenario):
             levels = {each["service"]: each for each in deployment.ask("/log-level").json}
             return levels["loud"]
 
+        self.assertEqual((level()["level"], level()["back_to"]), ("debug", "info"))
+        # The lines were written however slowly that went; now a time that passes.
+        done = self.run_cli(
+            "svc", "log-level", "loud", "debug", "--for", "100ms", "--config", deployment.file,
+            faults=True,
+        )  # fmt: skip
+        self.assertEqual((done.code, done.out), (0, "loud logs at debug for 100ms\n"))
         deployment.wait_for("the level to fall back", lambda: level()["level"] == "info")
         self.assertNotIn("until", level())
         self.write_line(deployment, "loud", "third")

@@ -7,7 +7,17 @@ import subprocess
 import unittest
 
 from entries import Key
-from skywire_process import KEYS, SOURCE, Scenario, discovery, free_address, program, stun, tester
+from skywire_process import (
+    KEYS,
+    PATIENCE,
+    SOURCE,
+    Scenario,
+    discovery,
+    free_address,
+    program,
+    stun,
+    tester,
+)
 
 REFERENCE_TYPES_NOW = {"dmsg-discovery", "dmsg-server", "noop", "stun-server"}
 
@@ -118,7 +128,10 @@ class CommandLine(Scenario):
         reader, writer = os.pipe()
         os.close(reader)
         done = subprocess.run(
-            [program(), "svc", "reference"], stdout=writer, stderr=subprocess.PIPE, timeout=20
+            [program(), "svc", "reference"],
+            stdout=writer,
+            stderr=subprocess.PIPE,
+            timeout=PATIENCE,
         )
         os.close(writer)
         self.assertGreaterEqual(done.returncode, 0, done.stderr)
@@ -128,7 +141,11 @@ class CommandLine(Scenario):
         for line in (["svc", "default"], ["svc", "reference"], ["svc", "env", "--local"]):
             with open("/dev/full", "wb") as full:
                 done = subprocess.run(
-                    [program(), *line], stdout=full, stderr=subprocess.PIPE, text=True, timeout=20
+                    [program(), *line],
+                    stdout=full,
+                    stderr=subprocess.PIPE,
+                    text=True,
+                    timeout=PATIENCE,
                 )
             self.assertEqual(done.returncode, 1, line)
             self.assertRegex(

@@ -106,8 +106,11 @@ class Live(Feeds):
         self.offer(a)
         self.offer(b)
         watch.wait_for("both", lambda leaves: len(self.offered(leaves, a, b)) == 2)
-        listed = deployment.get("sd", "/api/services?type=vpn").json
-        self.assertEqual(watch.state()[SERVICES], listed)
+        http = ("sd", "/api/services?type=vpn")
+        watch.wait_for(
+            "what HTTP says", lambda leaves: leaves[SERVICES] == deployment.get(*http).json
+        )
+        listed = watch.state()[SERVICES]
         # Whoever comes later has the same.
         later = self.watch(deployment, "sd-services", "services/vpn")
         self.assertEqual(later.state()[SERVICES], listed)
@@ -231,12 +234,14 @@ class Live(Feeds):
             done = self.cxo(deployment, *words, "--timeout", "500ms")
             self.assertEqual((done.code, done.out), (1, ""), done)
             self.assertEqual(len(done.err.splitlines()), 1, done)
-        # The others answer all the same.
-        done = self.cxo(deployment, "feeds", "--timeout", "2s")
-        self.assertEqual(done.code, 0, done)
-        states = {line.split()[0]: line.split()[-1] for line in done.out.splitlines()[1:]}
-        self.assertNotEqual(states["sd-services"], "live")
-        self.assertEqual(states["tpd-uptime"], "live")
+
+        def others():
+            done = self.cxo(deployment, "feeds", "--timeout", "3s")
+            states = {line.split()[0]: line.split()[-1] for line in done.out.splitlines()[1:]}
+            self.assertNotEqual(states.get("sd-services"), "live", done)
+            return done.code == 0 and states["tpd-uptime"] == "live"
+
+        deployment.wait_for("the others to answer all the same", others)
         nobody = self.cxo(deployment, "get", "sd-service")
         self.assertEqual((nobody.code, nobody.out), (2, ""), nobody)
 
@@ -247,8 +252,14 @@ class Live(Feeds):
         self.offer(a)
         watch.wait_for("the offer", lambda leaves: self.offered(leaves, a))
         sd = ("cli", "sd", "vpn", "--config", deployment.file)
-        by_feed = self.run_cli(*sd)
-        self.assertEqual(by_feed.code, 0, by_feed)
+
+        def read():
+            done = self.run_cli(*sd)
+            self.assertEqual(done.code, 0, done)
+            return None if done.err.startswith("over HTTP") else done
+
+        # Which it does not wait for for long.
+        by_feed = deployment.wait_for("the list by its feed", read)
         self.assertIn(f"{a.public}:44", by_feed.out)
         self.assertRegex(by_feed.err, r"^from dmsg://[0-9a-f]{66}:53, version \d+, [0-9.]+ s old\n$")
         by_http = self.run_cli(*sd, "--http")
@@ -261,7 +272,7 @@ class Live(Feeds):
         watch.stop()
         # Without a way to the feed.
         self.assertEqual(deployment.command("dmsgs", "stop").status, 200)
-        fallen = self.run_cli(*sd, "--timeout", "2s")
+        fallen = self.run_cli(*sd, "--timeout", "3s")
         self.assertEqual((fallen.code, fallen.out), (0, by_http.out), fallen)
         self.assertRegex(fallen.err, r"^over HTTP, just now \(the feed: .+\)\n$")
         # Nor to any other.

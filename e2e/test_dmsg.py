@@ -225,11 +225,13 @@ class TwoProcesses(Network):
         server.start()
         line = server.wait_for("its address", lambda: server.lines("admin.listening"))
         server.admin = line[0].rpartition("address=")[2].strip('"')
-        waiting = server.wait_state("dmsgs", "starting")
+        waiting = server.wait_for(
+            "what it waits for", lambda: (found := server.service("dmsgs"))["reason"] and found
+        )
+        self.assertEqual(waiting["state"], "starting")
         discovery.start()
         self.wait_up(discovery, "dmsgd")
         server.wait_ready()
-        self.assertTrue(waiting["reason"], waiting)
         key = Key(seed="a client of two processes")
         client = self.serve(discovery, key)
         self.assertEqual(self.send(discovery, key.public, "--json").code, 0)

@@ -168,7 +168,7 @@ class Iperf(OnANetwork):
     def test_echo_on_one_side_alone_ends(self):
         for served, sent in (([], ["--echo"]), (["--echo"], [])):
             server, address = self.listen("iperf", "--serve", *served, said="serving ")
-            done = self.dmsg("iperf", *sent, "-n", "30000000", "--timeout", "1s", address, code=1)
+            done = self.dmsg("iperf", *sent, "-n", "30000000", "--timeout", "3s", address, code=1)
             self.assertIn("--echo is for both sides", done.err)
             self.assertEqual(server.stop(), 0, server)
 
@@ -345,7 +345,7 @@ class Curl(OnANetwork):
         self.assertIn("no session with a dmsg-server within 1s", done.err)
         nowhere = free_address()
         done = self.run_cli(
-            "dmsg", "curl", "--disc", f"http://{nowhere}", "--timeout", "1s", f"{self.ROOT}/health"
+            "dmsg", "curl", "--disc", f"http://{nowhere}", "--timeout", "3s", f"{self.ROOT}/health"
         )
         self.assertEqual(done.code, 1)
         self.assertIn(nowhere, done.err)

@@ -251,7 +251,7 @@ class BadBlocks(Scenario):
         for change, words in (
             ({"secret_key": None}, ["secret_key"]),
             ({"secret_key": "zz"}, ["secret_key"]),
-            ({"public_key": Key(seed="x").public}, ["does not belong to secret_key", SERVER]),
+            ({"public_key": Key(seed="x").public}, ["is not that of", SERVER]),
             ({"discovery": None}, ["discovery"]),
             ({"discovery": f"dmsg://{SERVER}:80"}, ["discovery"]),
             ({"discovery": "http://"}, ["discovery"]),

@@ -114,12 +114,18 @@ class Fault(DmsgClients, FormScenario):
 
     def wait_kept(self):
         transports, offers, addresses, entries = self.before
-        # Of an entry the last one that was written: its key was there before.
-        entries = [str(written) for written in entries.values()]
-        for label, words in (
-            ("tpd", transports), ("sd", offers), ("ar", addresses), ("dmsgd", entries)
-        ):  # fmt: skip
-            self.deployment.wait_kept(label, words)
+        for label, words in (("tpd", transports), ("sd", offers), ("ar", addresses)):
+            self.deployment.wait_kept(label, lambda snapshot, words=words: snapshot.holds(words))
+
+        def newest(snapshot):
+            """Of each the last one that was written, or one that was written since."""
+            stored = {key: snapshot.values.get(key.encode(), b"{}") for key in entries}
+            return all(
+                json.loads(stored[key]).get("timestamp", 0) >= written
+                for key, written in entries.items()
+            )
+
+        self.deployment.wait_kept("dmsgd", newest)
 
     def missed(self, *kinds):
         """Clients have been told, or not answered, in all these kinds of operations."""
@@ -211,21 +217,22 @@ class Redis(Fault):
 
 
 class Disk(Fault):
+    def store_is_missed(self):
+        return any(
+            each["name"] == "store" and each["status"] != "pass"
+            for each in self.deployment.service("tpd")["checks"]
+        )
+
     def test_no_disk_left_for_snapshots(self):
         if forms.chosen_class().has_redis:
             self.skipTest("nothing on its own disk")
         deployment = self.begin(small_disks=("tpd",))
         self.about_to()
         deployment.fill_disk("tpd")
-        deployment.wait_for(
-            "its store to be missed",
-            lambda: any(
-                each["name"] == "store" and each["status"] != "pass"
-                for each in deployment.service("tpd")["checks"]
-            ),
-        )
-        # In memory it goes on.
-        self.assertIsNone(self.probe())
+        deployment.wait_for("its store to be missed", self.store_is_missed)
+        # In memory it goes on, for as long as a probe takes.
+        self.deployment.wait_for("a probe to go through", lambda: self.probe() is None)
+        self.assertTrue(self.store_is_missed())
         self.before = self.load.acknowledged()
         deployment.free_disk("tpd")
         self.heals("disk full")

@@ -128,10 +128,12 @@ class Layouts(TransportDiscovery):
         windows = (1, 7, 30)
         metrics = [f"metrics/days/{days}" for days in windows]
         for days, path in zip(windows, metrics):
-            leaf = self.wait_leaf(deployment, "tpd-metrics", path, lambda leaf: leaf)
             asked = f"/metrics?edges=true&days={days}"
-            deployment.wait_for(
-                "HTTP to say the same", lambda: deployment.get("tpd", asked).json == leaf
+            leaf = self.wait_leaf(
+                deployment,
+                "tpd-metrics",
+                path,
+                lambda leaf: leaf and leaf == deployment.get("tpd", asked).json,
             )
             self.assertEqual([each["id"] for each in leaf], [entry["t_id"]])
         self.assertEqual(set(self.paths(deployment, "tpd-metrics")), set(metrics))

@@ -125,7 +125,7 @@ class Start(Scenario):
         # Same file, another folder for what it prints.
         first.folder = self.subfolder("b")
         first.start()
-        wait_for("readiness", lambda: status()["state"] == "ready")
+        wait_for("readiness", lambda: (found := status()) and found["state"] == "ready")
         both = self.run_cli(
             "svc", "status", "--config", second.file, faults=True, environment=environment
         )
@@ -201,26 +201,54 @@ class Start(Scenario):
         self.assertFalse(pathlib.Path(deployment.admin.removeprefix("unix:")).exists())
 
 
+class Held:
+    """A request that a tester answers when it is let go."""
+
+    def __init__(self, deployment, label, file):
+        self._file = file
+        self.answers = []
+        path = f"/slow?until={file}"
+        self._thread = threading.Thread(
+            target=lambda: self.answers.append(deployment.get(label, path, timeout=PATIENCE)),
+            daemon=True,
+        )
+        self._thread.start()
+        deployment.wait_event(label, "slow-request", "begun")
+
+    def let_go(self):
+        """What it is answered."""
+        self._file.touch()
+        self._thread.join(PATIENCE)
+        return self.answers
+
+
 class Shutdown(Scenario):
+    def hold(self, deployment, label):
+        return Held(deployment, label, self.folder / f"{label}-goes-on")
+
     def test_s09_sigterm_stops_in_reverse_order(self):
         deployment = self.boot(
             discovery("root"),
             stun(),
             tester("middle", depends_on=["root"]),
-            # Slow enough for the timeline to be read while it goes down.
-            tester("bottom", stop_delay="300ms"),
+            # Has a request under way until the timeline has been read.
+            tester("bottom", drain_timeout="10m"),
             tester("top", depends_on=["middle", "stun", "bottom"]),
-            faults=True,
-        )
+            supervisor={"shutdown_timeout": "20m"}, faults=True,
+        )  # fmt: skip
         addresses = [deployment.address(label) for label in ("root", "middle", "top")]
         follower = deployment.follow()
-        self.assertEqual(deployment.stop(), 0)
+        held = self.hold(deployment, "bottom")
+        deployment.terminate()
+        follower.wait_read("root stopped", "stun stopped", "bottom draining")
+        held.let_go()
+        self.assertEqual(deployment.wait_exit(), 0)
         follower.check_order(self, "- shutdown SIGTERM", "top draining", "top stopping",
                              "top stopped", "middle draining", "middle stopped", "root draining",
                              "root stopped")  # fmt: skip
         follower.check_order(self, "- not-ready", "top draining")
         follower.check_order(self, "top stopped", "stun stopping", "stun stopped")
-        follower.check_order(self, "top stopped", "bottom stopping")
+        follower.check_order(self, "top stopped", "bottom draining")
         for address in addresses:
             self.assertNotListening(address)
         self.assertTrue(deployment.lines("process.stopped", "exit_code=0"))
@@ -257,29 +285,26 @@ class Shutdown(Scenario):
 
     def test_s10_a_request_under_way_ends_within_the_drain(self):
         deployment = self.boot(
-            # Ends last, and late enough for the timeline to be read.
-            tester("below", stop_delay="300ms"),
-            tester("slow", depends_on=["below"], drain_timeout="20s"),
-            supervisor={"shutdown_timeout": "30s"}, faults=True,
+            # Ends last, with a request of its own until the timeline has been read.
+            tester("below", drain_timeout="10m"),
+            tester("slow", depends_on=["below"], drain_timeout="10m"),
+            supervisor={"shutdown_timeout": "20m"}, faults=True,
         )  # fmt: skip
         address = deployment.address("slow")
         follower = deployment.follow()
-        answers = []
-        asking = threading.Thread(
-            target=lambda: answers.append(get(address, "/slow?for=2s", timeout=PATIENCE))
-        )
-        asking.start()
-        deployment.wait_event("slow", "slow-request", "begun")
+        below, held = (self.hold(deployment, label) for label in ("below", "slow"))
         deployment.terminate()
         deployment.wait_event("slow", "draining")
         # Not ready any more, while what is under way goes on and nobody new is let in.
         self.assertEqual(deployment.ask("/readyz").status, 503)
         self.assertEqual(deployment.ask("/livez").status, 200)
-        self.assertFalse(answers)
+        self.assertFalse(held.answers)
         self.assertNotListening(address)
         self.assertEqual(deployment.get("below", "/health").status, 200)
-        asking.join(PATIENCE)
-        self.assertEqual([(each.status, each.text) for each in answers], [(200, "slow\n")])
+        for each in (held, below):
+            self.assertEqual([(got.status, got.text) for got in each.let_go()], [(200, "slow\n")])
+            if each is held:
+                follower.wait_read("slow stopped", "below draining")
         self.assertEqual(deployment.wait_exit(), 0)
         follower.check_order(self, "- not-ready", "slow draining", "slow slow-request answered",
                              "slow stopped", "below draining")  # fmt: skip
@@ -327,23 +352,16 @@ class Shutdown(Scenario):
         self.check_unstopped(deployment, "a")
 
     def hang(self, deployment, *labels):
-        """Each blocks its event loop for good; returns when the loops do not answer any more."""
+        """Each blocks its event loop for good; returns when the loops run nothing else any more."""
         for label in labels:
             peer = dial(deployment.address(label))
             self.addCleanup(peer.close)
             peer.sendall(b"POST /hang HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
         for label in labels:
-            self.wait_hung(deployment.address(label))
-
-    def wait_hung(self, address):
-        def hung():
-            try:
-                get(address, "/health", timeout=0.2)
-            except TimeoutError:
-                return True
-            return False
-
-        wait_for(f"the loop of {address} to hang", hung)
+            deployment.wait_for(
+                f"the loop of {label} to hang",
+                lambda of=label: deployment.lines("test.hanging", f"[{of}]"),
+            )
 
     @unittest.skipIf(len(os.sched_getaffinity(0)) < 2, "needs two event loops")
     def test_s11_even_one_that_blocks_its_event_loop(self):

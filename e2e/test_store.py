@@ -1,12 +1,11 @@
 """The SQLite snapshot behind a memory store: a killed process loses no more than a flush."""
 
 import os
-import pathlib
 import sqlite3
 import unittest
 
 from entries import Key, client
-from skywire_process import Scenario, discovery
+from skywire_process import Scenario, SnapshotFile, discovery
 
 ENTRY = "/dmsg-discovery/entry/"
 
@@ -26,15 +25,6 @@ class Snapshot(Scenario):
             self.assertEqual(answer.status, 200, answer)
         return texts
 
-    def on_disk(self, keys):
-        """Whether the file, read by somebody else, names all these keys."""
-        content = b""
-        for suffix in ("", "-wal"):
-            path = pathlib.Path(f"{self.file}{suffix}")
-            if path.exists():
-                content += path.read_bytes()
-        return all(key.encode() in content for key in keys)
-
     def check_there(self, texts):
         for key, text in texts.items():
             answer = self.deployment.get("dmsgd", ENTRY + key)
@@ -44,7 +34,7 @@ class Snapshot(Scenario):
 
     def test_kill_9_after_the_flush_keeps_all_entries(self):
         texts = self.post_some(10, "kill")
-        self.deployment.wait_for("the flush", lambda: self.on_disk(texts))
+        self.deployment.wait_for("the flush", lambda: SnapshotFile(self.file).holds(texts))
         self.deployment.kill()
         self.deployment.start().wait_ready()
         self.check_there(texts)

@@ -10,21 +10,28 @@ import chromium
 from clients import DmsgClients, Visor, transport
 from entries import Key
 from forms import VISUALIZER, FormScenario
-from skywire_process import HOST, KEYS, Scenario, block, free_address, get
+from skywire_process import HOST, KEYS, Scenario, block, free_address, get, wait_for
 
 DRAWN = """
     Array.from(document.querySelectorAll('#list-rows tr'), row => ({...row.dataset, text: row.textContent}))
 """
 SOURCES = "Array.from(document.querySelectorAll('#sources li'), line => line.textContent)"
-# Of the canvas, in its middle; what differs from the background was drawn.
+# Every row of the list has its label, and at the point of the canvas where it says it is there is
+# something: what differs from the background was drawn. In one look, for the picture goes on moving
+# until its layout is done, and the list follows it.
 PAINTED = """
     (() => {
-        const canvas = document.getElementById('picture');
-        const {data} = canvas.getContext('2d').getImageData(%d - 4, %d - 4, 9, 9);
-        const corner = canvas.getContext('2d').getImageData(0, 0, 1, 1).data;
-        for (let i = 0; i < data.length; i += 4)
-            if ([0, 1, 2].some(c => Math.abs(data[i + c] - corner[c]) > 24)) return true;
-        return false;
+        const context = document.getElementById('picture').getContext('2d');
+        const corner = context.getImageData(0, 0, 1, 1).data;
+        const painted = (x, y) => {
+            const {data} = context.getImageData(Math.trunc(x) - 4, Math.trunc(y) - 4, 9, 9);
+            for (let i = 0; i < data.length; i += 4)
+                if ([0, 1, 2].some(c => Math.abs(data[i + c] - corner[c]) > 24)) return true;
+            return false;
+        };
+        return document.body.dataset.layout == 'done' &&
+            Array.from(document.querySelectorAll('#list-rows tr'), row => row.dataset).every(
+                ({x, y, labelled}) => labelled == 'true' && painted(x, y));
     })()
 """
 
@@ -209,15 +216,13 @@ class Live(Browser, Network):
         expected = {self.server, *self.clients, *(link["t_id"] for link in links)}
         page.wait(f"document.querySelectorAll('#list-rows tr').length == {len(expected)}")
         page.wait(f"document.querySelector('tr[data-key=\"{c}\"]').textContent.includes('vpn')")
+        page.wait(PAINTED)
         drawn = {each["key"]: each for each in page.value(DRAWN)}
         self.assertEqual(set(drawn), expected)
         for key, each in drawn.items():
             client = "client" if key in self.clients else "transport"
             kind = "server" if key == self.server else client
-            self.assertEqual((each["kind"], each["labelled"]), (kind, "true"), each)
-            # At the point where it says it is there is something.
-            painted = page.value(PAINTED % (int(each["x"]), int(each["y"])))
-            self.assertTrue(painted, each)
+            self.assertEqual(each["kind"], kind, each)
         page.wait(f"{SOURCES}[0].match(/^Services: 1, feed, \\d+ s old$/)")
         page.wait(f"{SOURCES}[1].match(/^dmsg: {1 + len(self.clients)}, feed, /)")
         place = "feed" if self.deployment.apart else "same process"
@@ -304,9 +309,14 @@ class Drawing(Browser):
         page.value("document.getElementById('all').click()")
         page.wait(f"document.querySelectorAll('#list-rows tr').length == 42")
         top = page.value("picture.getBoundingClientRect().top")
-        row = next(each for each in page.value(DRAWN) if each["key"] == keys[21])
-        page.click(int(row["x"]), int(row["y"]) + top)
-        page.wait(f"document.getElementById('details').textContent.includes('{keys[21]}')")
+
+        def told():
+            """The list tells where it is now, a little behind the picture."""
+            row = next(each for each in page.value(DRAWN) if each["key"] == keys[21])
+            page.click(int(row["x"]), int(row["y"]) + top)
+            return page.value(f"document.getElementById('details').textContent.includes('{keys[21]}')")
+
+        wait_for("what is clicked on to be told", told)
         self.assertQuiet(page)
 
     def test_lost_source(self):

@@ -23,6 +23,9 @@ using framework::Block;
 using framework::Check;
 using framework::FieldKind;
 
+/// Between looks for the file that a slow request waits for.
+constexpr Duration kLookInterval = std::chrono::milliseconds(5);
+
 /// What outlives one life of a service: restarts make a new one.
 class Lives {
  public:
@@ -178,7 +181,8 @@ class TestService final : public framework::Service {
             return exit_now(request);
         });
         router_.on(Method::post, "/log", [this](http::Request& request) { return write(request); });
-        router_.on(Method::post, "/hang", [](http::Request&) -> Task<http::Response> {
+        router_.on(Method::post, "/hang", [this](http::Request&) -> Task<http::Response> {
+            log::info(host_->context().logger, "test.hanging");
             for (;;)
                 ::pause();
             co_return http::Response::empty(204);
@@ -192,7 +196,13 @@ class TestService final : public framework::Service {
     Task<http::Response> slow(http::Request& request) {
         host_->note("slow-request", "begun");
         const auto wanted = request.query("for");
-        if (wanted) {
+        const std::string file = request.query("until").value_or("");
+        if (!file.empty()) {
+            while (::access(file.c_str(), F_OK) != 0) {
+                const bool waited = co_await net::sleep_for(host_->context().clock, kLookInterval);
+                if (!waited) break;
+            }
+        } else if (wanted) {
             const auto duration = parse_duration(*wanted);
             if (!duration) co_return http::Response::of(400, "text/plain", "bad duration\n");
             co_await net::sleep_for(host_->context().clock, *duration);

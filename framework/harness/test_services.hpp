@@ -12,11 +12,12 @@ namespace skywire::harness {
 ///
 ///     GET  /health                       200
 ///     GET  /slow[?for=DURATION]          answers after that long, or at POST /release
+///     GET  /slow?until=FILE              answers when there is such a file
 ///     POST /release                      lets all slow requests answer
 ///     POST /report?status=S&detail=TEXT  health becomes pass, warn or fail
 ///     POST /exit[?error=TEXT]            the service ends unasked, cleanly or with an error
 ///     POST /log?text=TEXT                one debug line and one info line
-///     POST /hang                         blocks its event loop for good
+///     POST /hang                         writes a line, then blocks its event loop for good
 ///     POST /crash                        ends the process by SIGSEGV
 framework::ServiceType test_service_type();
 
