@@ -323,6 +323,7 @@ Result<> Link::Impl::on_message(std::uint32_t, const SignedRoot& root) {
 
 Result<> Link::Impl::on_message(std::uint32_t seq, const RequestObject& request) {
     if (request.hash == registry_hash()) return answer({Say::object, seq, {}});
+    pipelines_ = pipelines_ || answers_ > 0;
     remember_fill(request.hash);
     if (const ObjectPtr object = events_.find_object(request.hash))
         return answer({Say::object, seq, std::weak_ptr<const Object>(object)});
@@ -362,13 +363,24 @@ const Link::Impl::Subscriber* Link::Impl::find(const crypto::PublicKey& feed) co
 void Link::Impl::remember_fill(const Hash& hash) {
     for (Subscriber& subscriber : subscribers_) {
         subscriber.asked_at = now_;
-        for (const AnnouncementPtr& version : {subscriber.sent, subscriber.before}) {
-            if (!version || version->tree.hash() != hash) continue;
-            subscriber.filling = version;
+        subscriber.is_silent = false;
+        const auto is_of = [&](const AnnouncementPtr& version) {
+            return version && version->tree.hash() == hash;
+        };
+        if (is_of(subscriber.sent)) {
+            subscriber.filling = subscriber.sent;
+            subscriber.fetches = subscriber.fetches || subscriber.sent_ahead;
+            subscriber.is_awaited = false;
             subscriber.may_repeat = false;
             subscriber.again_at = SteadyTime::max();
-            break;
+        } else if (is_of(subscriber.before)) {
+            subscriber.filling = subscriber.before;
+            subscriber.fetches = subscriber.fetches || subscriber.before_ahead;
         }
+        if (pipelines_) subscriber.fetches = false;
+        // It is not done yet with what it fills, which may be an older one.
+        if (subscriber.again_at != SteadyTime::max())
+            subscriber.again_at = now_ + limits_.root_again;
     }
 }
 

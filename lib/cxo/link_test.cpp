@@ -298,6 +298,144 @@ TEST_CASE("cxo link: what is new goes ahead of its Root to who is up to date") {
     REQUIRE(rig.said() == "3:13 11");
 }
 
+TEST_CASE("cxo link: a Root that came while the peer filled another comes once more") {
+    for (const bool begun : {false, true}) {
+        Acceptor rig;
+        rig.shake();
+        const auto first = rig.version({{"a", "1"}});
+        rig.publish(first);
+        rig.say(Sub{rig.feed_key});
+        rig.said();
+        REQUIRE(rig.pass(150ms));
+        REQUIRE(rig.said() == "11");
+        rig.say(RequestObject{first->tree.hash()});
+        REQUIRE(rig.said() == "3:13");
+        const auto second = rig.version({{"a", "2"}});
+        rig.publish(second);
+        REQUIRE(rig.said() == "11");
+        // It goes on with the first one, slowly; then it is silent, or begins with the second one.
+        for (std::uint32_t i = 0; i < 3; ++i) {
+            REQUIRE(rig.pass(900ms));
+            REQUIRE(rig.said().empty());
+            rig.say(RequestObject{first->tree.root()->children()[0]->hash()});
+            REQUIRE(rig.said() == fmt::format("{}:13", i + 4));
+        }
+        if (begun) {
+            rig.say(RequestObject{second->tree.hash()});
+            REQUIRE(rig.said() == "7:13");
+        }
+        REQUIRE(rig.pass(999ms));
+        REQUIRE(rig.said().empty());
+        REQUIRE(rig.pass(1ms));
+        const auto frames = rig.frames();
+        REQUIRE(frames.size() == (begun ? 0 : 1));
+        REQUIRE(rig.counts["root_again"] == (begun ? 0 : 1));
+        if (!begun) REQUIRE(std::get<SignedRoot>(frames[0].message) == second->root);
+        REQUIRE(rig.pass(10s));
+        REQUIRE(rig.said().empty());
+    }
+}
+
+TEST_CASE("cxo link: who asks for what went ahead is told no Root while it fills another") {
+    Acceptor rig;
+    rig.shake();
+    Publisher publisher(rig.publisher, rig.index, {}, 1);
+    SteadyTime at = rig.now;
+    const auto next = [&](std::string leaf) {
+        at += 1s;
+        REQUIRE(publisher.put("d/a", bytes_of(leaf), at));
+        rig.publish(publisher.on_time(at + 1s, 1));
+    };
+    next("0");
+    rig.say(Sub{rig.feed_key});
+    rig.said();
+    REQUIRE(rig.pass(150ms));
+    REQUIRE(rig.said() == "11");
+    next("1");
+    REQUIRE(rig.said() == "13 13 13 13 13 13 11");
+    rig.say(RequestObject{publisher.tree().hash()});
+    REQUIRE(rig.said() == "3:13");
+    next("2");
+    next("3");
+    REQUIRE(rig.said().empty());
+    REQUIRE(rig.counts["root_coalesced"] == 1);
+    REQUIRE(rig.link->next_time() == rig.now + 500ms);
+    // It goes on.
+    REQUIRE(rig.pass(499ms));
+    rig.say(RequestObject{registry_hash()});
+    REQUIRE(rig.said() == "4:13");
+    rig.say(RequestObject{rig.published[rig.feed_key]->tree.hash()});
+    REQUIRE(rig.said() == "5:13");
+    REQUIRE(rig.pass(499ms));
+    REQUIRE(rig.said().empty());
+    REQUIRE(rig.pass(1ms));
+    const auto frames = rig.frames();
+    REQUIRE(frames.size() == 1);
+    REQUIRE(std::get<SignedRoot>(frames[0].message) == rig.published[rig.feed_key]->root);
+    // Where it begins with nothing it has missed that one, and is told the next instead.
+    next("4");
+    REQUIRE(rig.pass(999ms));
+    REQUIRE(rig.said().empty());
+    REQUIRE(rig.pass(1ms));
+    REQUIRE(rig.said() == "13 13 13 13 13 13 11");
+    // Not asked for yet: it may be long on its way.
+    const auto fourth = rig.published[rig.feed_key];
+    next("5");
+    REQUIRE(rig.pass(9s));
+    REQUIRE(rig.said().empty());
+    rig.say(RequestObject{fourth->tree.hash()});
+    REQUIRE(rig.said() == "6:13");
+    REQUIRE(rig.pass(500ms));
+    REQUIRE(rig.said() == "13 13 13 13 13 13 11");
+    // A version that it has from before is asked for by nobody: the next waits a second at most.
+    rig.say(RequestObject{rig.published[rig.feed_key]->tree.hash()});
+    REQUIRE(rig.said() == "7:13");
+    REQUIRE(rig.pass(1s));
+    next("4");
+    REQUIRE(rig.said() == "13 13 13 13 13 13 11");
+    next("6");
+    REQUIRE(rig.pass(999ms));
+    REQUIRE(rig.said().empty());
+    REQUIRE(rig.pass(1ms));
+    REQUIRE(rig.said() == "13 13 13 13 13 13 11");
+    rig.say(RequestObject{rig.published[rig.feed_key]->tree.hash()});
+    REQUIRE(rig.said() == "8:13");
+    REQUIRE(rig.pass(1s));
+    next("4");
+    REQUIRE(rig.said() == "13 13 13 13 13 13 11");
+    REQUIRE(rig.pass(1s));
+    REQUIRE(rig.said() == "11");
+    // It asks for nothing: one that keeps what comes unasked, and is told all at once again.
+    for (const char* leaf : {"7", "8", "9"}) {
+        next(leaf);
+        REQUIRE(rig.said() == "13 13 13 13 13 13 11");
+    }
+}
+
+TEST_CASE("cxo link: who asks for several objects at once is told every Root at once") {
+    Acceptor rig;
+    rig.shake();
+    Publisher publisher(rig.publisher, rig.index, {}, 1);
+    SteadyTime at = rig.now;
+    const auto next = [&](std::string leaf) {
+        at += 1s;
+        REQUIRE(publisher.put("d/a", bytes_of(leaf), at));
+        rig.publish(publisher.on_time(at + 1s, 1));
+    };
+    next("0");
+    rig.say(Sub{rig.feed_key});
+    rig.said();
+    REQUIRE(rig.pass(150ms));
+    rig.said();
+    next("1");
+    rig.said();
+    rig.say(RequestObject{publisher.tree().hash()});
+    rig.say(RequestObject{publisher.tree().root()->children()[0]->hash()});
+    REQUIRE(rig.said() == "3:13 4:13");
+    next("2");
+    REQUIRE(rig.said() == "13 13 13 13 13 13 11");
+}
+
 TEST_CASE("cxo link: objects of the last versions stay as long as the peer may ask for them") {
     Acceptor rig;
     rig.shake();

@@ -238,7 +238,8 @@ TEST_CASE("remote feed: a tree that cannot be taken is given up and counted, wha
 TEST_CASE("remote feed: a leaf that is larger than a feed may be ends that connection alone") {
     Followed followed;
     const Tree large = followed.tree_of(std::string(200'000, 'x'));
-    followed.peer->send(sign(followed.next(large.hash()), followed.keys));
+    const SignedRoot root = sign(followed.next(large.hash()), followed.keys);
+    followed.peer->send(root);
     const auto ended = [&] { return count(followed.loop, "cxo_ended_total", "limit"); };
     while (ended() == 0) {
         const Frame asked = followed.peer->receive_a<RequestObject>();
@@ -252,6 +253,7 @@ TEST_CASE("remote feed: a leaf that is larger than a feed may be ends that conne
     }
     CHECK(followed.peer->ended());
     followed.accept();
+    followed.peer->send(root);
     // It is asked for once more; the publisher has got rid of it.
     followed.peer->send(Err{}, followed.peer->receive_a<RequestObject>().seq);
     followed.loop.run_until([&] {

@@ -147,6 +147,8 @@ class Replica::Impl final : private detail::Store {
     Offered refuse(Error error);
     Offered take(Candidate candidate);
     bool is_known(const SignedRoot& root) const;
+    void go_on_with(const SignedRoot& root);
+    void set_aside();
     /// The newest Root there is, complete or not; null: none.
     const Seen* latest() const noexcept;
 
@@ -177,7 +179,8 @@ class Replica::Impl final : private detail::Store {
 
     std::unique_ptr<Filling> current_;
     std::optional<Candidate> waiting_;
-    /// Waiting for answers that will not come.
+    /// The connection it was asked through is gone, and whoever has come since has not said yet
+    /// that it has this Root: one that has begun anew would leave requests for it unanswered.
     bool stalled_ = false;
     /// For Roots that were given up, and what came before its answer.
     std::set<Hash, detail::HashLess> asked_;
@@ -205,6 +208,7 @@ Replica::Offered Replica::Impl::offer(const SignedRoot& root, SteadyTime now) {
     if (root.feed != feed_) return refuse(fail(errc::forbidden, "a Root of another feed"));
     if (is_known(root)) {
         ++counts_.old;
+        if (stalled_) go_on_with(root);
         return {Verdict::old, {}};
     }
     // Cheap checks first.
@@ -250,9 +254,31 @@ bool Replica::Impl::is_known(const SignedRoot& root) const {
            (waiting_ && waiting_->signed_root == root);
 }
 
+/// The publisher of the new connection has this one, so that its objects can be asked for.
+void Replica::Impl::go_on_with(const SignedRoot& root) {
+    if (!current_) return;
+    if (current_->candidate.signed_root == root) {
+        stalled_ = false;
+        current_->candidate.offered = now_;
+        return;
+    }
+    // Nothing is under way for it, and what came for it is not lost.
+    ++counts_.superseded;
+    set_aside();
+    if (waiting_ && waiting_->signed_root == root) {
+        waiting_->offered = now_;
+        begin_waiting();
+    } else if (waiting_) {
+        // It is back at what we hold.
+        ++counts_.superseded;
+        waiting_.reset();
+    }
+}
+
 const Seen* Replica::Impl::latest() const noexcept {
-    if (waiting_) return &waiting_->seen;
-    if (current_) return &current_->candidate.seen;
+    // What was not finished counts for nothing where it may be gone.
+    if (waiting_ && !stalled_) return &waiting_->seen;
+    if (current_ && !stalled_) return &current_->candidate.seen;
     return seen_ ? &*seen_ : nullptr;
 }
 
@@ -319,24 +345,32 @@ void Replica::Impl::pause() {
 
 void Replica::Impl::give_up(bool is_bad) {
     ++counts_.given_up;
+    if (!is_bad) {
+        set_aside();
+        return;
+    }
     for (const Hash& hash : current_->fill.asked())
         asked_.insert(hash);
-    if (is_bad) {
-        bad_tree_ = current_->candidate.seen.root.tree;
-        pause();
-    } else {
-        detail::Fill::Remains remains = current_->fill.remains();
-        parts_[1] = std::move(parts_[0]);
-        parts_[0] = std::move(remains.objects);
-        parts_bytes_[1] = parts_bytes_[0];
-        parts_bytes_[0] = 0;
-        // They came within the limits, however often one of them is reached.
-        const std::size_t most = limits_.bytes_max + limits_.objects_max * kBesideObject;
-        for (const ObjectPtr& part : parts_[0])
-            parts_bytes_[0] = std::min(parts_bytes_[0] + size_of(*part), most);
-        for (auto& [hash, bytes] : remains.bytes)
-            fetched_.put(hash, std::move(bytes), offers_);
-    }
+    bad_tree_ = current_->candidate.seen.root.tree;
+    pause();
+    current_.reset();
+}
+
+/// What came for it is used for the next one.
+void Replica::Impl::set_aside() {
+    for (const Hash& hash : current_->fill.asked())
+        asked_.insert(hash);
+    detail::Fill::Remains remains = current_->fill.remains();
+    parts_[1] = std::move(parts_[0]);
+    parts_[0] = std::move(remains.objects);
+    parts_bytes_[1] = parts_bytes_[0];
+    parts_bytes_[0] = 0;
+    // They came within the limits, however often one of them is reached.
+    const std::size_t most = limits_.bytes_max + limits_.objects_max * kBesideObject;
+    for (const ObjectPtr& part : parts_[0])
+        parts_bytes_[0] = std::min(parts_bytes_[0] + size_of(*part), most);
+    for (auto& [hash, bytes] : remains.bytes)
+        fetched_.put(hash, std::move(bytes), offers_);
     current_.reset();
 }
 
@@ -344,11 +378,10 @@ void Replica::Impl::give_up(bool is_bad) {
 
 std::vector<Hash> Replica::Impl::requests(std::size_t room) {
     std::vector<Hash> hashes;
-    if (!current_) return hashes;
+    if (!current_ || stalled_) return hashes;
     while (hashes.size() < room) {
         const auto hash = current_->fill.next_request();
         if (!hash) break;
-        stalled_ = false;
         hashes.push_back(*hash);
     }
     return hashes;

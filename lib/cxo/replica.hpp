@@ -32,7 +32,8 @@ struct ReplicaLimits {
 /// the newer ones only the newest waits. What was fetched for a Root that could not be finished is
 /// used for the next.
 ///
-/// Not bound to a connection: `disconnected` asks for everything again.
+/// Not bound to a connection: behind `disconnected` everything is asked for again, as soon as
+/// whoever is there now has said that it has this Root, or a newer one.
 class Replica {
  public:
     enum class Verdict {

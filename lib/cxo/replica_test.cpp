@@ -281,23 +281,87 @@ TEST_CASE("cxo replica: the same Root again after it was given up is fetched ane
 TEST_CASE("cxo replica: what was under way is asked for again after a lost connection") {
     Copy copy;
     const Tree tree = copy.publish(many(100));
-    REQUIRE(copy.offer(tree.hash()) == Replica::Verdict::taken);
+    const SignedRoot root = copy.chain.next(tree.hash());
+    REQUIRE(copy.offer(root) == Replica::Verdict::taken);
     for (int level = 0; level < 3; ++level) {
         const auto hashes = copy.replica.requests(SIZE_MAX);
         REQUIRE_FALSE(hashes.empty());
         copy.replica.disconnected();
+        // Whoever is there now has not said yet that it has this Root.
+        REQUIRE(copy.replica.requests(SIZE_MAX).empty());
+        REQUIRE(copy.offer(root) == Replica::Verdict::old);
         REQUIRE(copy.replica.requests(SIZE_MAX) == hashes);
         for (const Hash& hash : hashes)
             REQUIRE(copy.replica.object(hash, copy.forge.objects.at(hash), true));
     }
     REQUIRE(copy.replica.filling());
-    // A newer Root does not wait for what nobody brings.
-    copy.replica.requests(10);
+    REQUIRE(copy.fill());
+    REQUIRE(copy.replica.tree().hash() == tree.hash());
+}
+
+TEST_CASE("cxo replica: of a publisher that has begun anew nothing is asked that it had before") {
+    Copy copy;
+    const Tree tree = copy.publish(many(100));
+    const SignedRoot root = copy.chain.next(tree.hash());
+    REQUIRE(copy.offer(root) == Replica::Verdict::taken);
+    REQUIRE_FALSE(copy.replica.requests(10).empty());
     copy.replica.disconnected();
+    REQUIRE(copy.replica.requests(10).empty());
+    // A newer Root does not wait for what nobody brings.
+    copy.forge.objects.clear();
     const Tree next = copy.publish(many(99));
     REQUIRE(copy.offer(next.hash()) == Replica::Verdict::taken);
     REQUIRE(copy.fill());
     REQUIRE(copy.replica.tree().hash() == next.hash());
+}
+
+TEST_CASE("cxo replica: behind a lost connection it goes on with the Root that its publisher has") {
+    Copy copy;
+    const Tree one = copy.publish(many(100));
+    REQUIRE(copy.offer(one.hash()) == Replica::Verdict::taken);
+    REQUIRE_FALSE(copy.replica.requests(10).empty());
+    const Tree two = copy.publish(many(101));
+    const SignedRoot newest = copy.chain.next(two.hash());
+    REQUIRE(copy.offer(newest) == Replica::Verdict::waits);
+    copy.replica.disconnected();
+    REQUIRE(copy.replica.requests(10).empty());
+    REQUIRE(copy.offer(newest) == Replica::Verdict::old);
+    copy.forge.objects.clear();
+    copy.forge.take(two.root());
+    REQUIRE(copy.fill());
+    REQUIRE(copy.replica.tree().hash() == two.hash());
+}
+
+TEST_CASE("cxo replica: behind a lost connection it follows a publisher that has gone back") {
+    Copy copy;
+    const Tree one = copy.publish(many(100));
+    const SignedRoot first = copy.chain.next(one.hash());
+    REQUIRE(copy.offer(first) == Replica::Verdict::taken);
+    REQUIRE(copy.fill());
+    const Tree two = copy.publish(many(101));
+    const SignedRoot second = copy.chain.next(two.hash());
+    REQUIRE(copy.offer(copy.chain.next(copy.publish(many(102)).hash())) == Replica::Verdict::taken);
+    REQUIRE_FALSE(copy.replica.requests(10).empty());
+    REQUIRE(copy.offer(copy.chain.next(copy.publish(many(103)).hash())) == Replica::Verdict::waits);
+    copy.replica.disconnected();
+    const auto given_up = copy.replica.counts().given_up;
+    SECTION("to what there is") {
+        REQUIRE(copy.offer(first) == Replica::Verdict::old);
+        REQUIRE_FALSE(copy.replica.filling());
+        REQUIRE(copy.replica.requests(10).empty());
+        REQUIRE(copy.replica.counts().given_up == given_up);
+        REQUIRE(copy.replica.tree().hash() == one.hash());
+        REQUIRE(copy.offer(second) == Replica::Verdict::taken);
+    }
+    SECTION("to what is newer than that") {
+        REQUIRE(copy.offer(second) == Replica::Verdict::taken);
+    }
+    copy.forge.objects.clear();
+    copy.forge.take(two.root());
+    REQUIRE(copy.fill());
+    REQUIRE(copy.replica.tree().hash() == two.hash());
+    // Not before what is complete.
+    REQUIRE(copy.offer(first) == Replica::Verdict::old);
 }
 
 TEST_CASE("cxo replica: two copies share what is equal, and each ends alone") {

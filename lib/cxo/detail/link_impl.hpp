@@ -55,7 +55,7 @@ class Link::Impl final : private detail::FrameHandler {
         AnnouncementPtr filling;
         /// When its first Root may go; max: its Ok is not written yet.
         SteadyTime first_at = SteadyTime::max();
-        /// When the first Root goes once more; max: never, or not yet.
+        /// When the newest Root goes once more; max: never, or not yet.
         SteadyTime again_at = SteadyTime::max();
         /// The time of its first Root is over.
         bool ready = false;
@@ -68,7 +68,17 @@ class Link::Impl final : private detail::FrameHandler {
         bool goes_ahead = false;
         std::size_t ahead = 0;
         std::size_t ahead_bytes = 0;
+        /// The objects of `sent` and `before` went ahead of them.
+        bool sent_ahead = false;
+        bool before_ahead = false;
+        /// It asks for objects all the same, one after another.
+        bool fetches = false;
+        /// `sent` has another tree than `before`, which was not asked for yet.
+        bool is_awaited = false;
+        /// It was waited for in vain, and has asked for nothing since.
+        bool is_silent = false;
         SteadyTime asked_at{};
+        SteadyTime told_at{};
     };
 
     // What came.
@@ -114,6 +124,8 @@ class Link::Impl final : private detail::FrameHandler {
     void say(detail::Note note);
     bool is_behind() const noexcept;
     bool takes_nothing(const Subscriber& subscriber, SteadyTime now) const;
+    /// When a newer Root may be told.
+    SteadyTime held_until(const Subscriber& subscriber) const noexcept;
     void queue_root(Subscriber& subscriber);
     /// Puts the first note into the batch; false: there is no more room, it stays the first.
     bool put_first(SteadyTime now);
@@ -131,7 +143,7 @@ class Link::Impl final : private detail::FrameHandler {
 
     // When.
     void keep_alive(SteadyTime now);
-    void first_roots(SteadyTime now);
+    void due_roots(SteadyTime now);
     void give_up_answers(SteadyTime now);
     SteadyTime answers_until() const noexcept;
 
@@ -174,6 +186,8 @@ class Link::Impl final : private detail::FrameHandler {
     std::size_t answers_ = 0;
     /// Of these, and of what is being written: objects and Roots.
     std::size_t bulk_waiting_ = 0;
+    /// The peer has asked for more before an answer was written: none of the network's does.
+    bool pipelines_ = false;
     bool bulk_writing_ = false;
     bool list_waits_ = false;
     detail::Batch batch_;

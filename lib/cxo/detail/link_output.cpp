@@ -91,6 +91,10 @@ void Link::Impl::announce(const AnnouncementPtr& version, SteadyTime now) {
         subscriber->before.reset();
         subscriber->filling.reset();
     }
+    // It has asked for nothing of the last one, which went ahead: it keeps what comes unasked.
+    if (subscriber->sent_ahead && subscriber->asked_at < subscriber->told_at &&
+        now >= held_until(*subscriber))
+        subscriber->fetches = false;
     if (subscriber->next && subscriber->ready) events_.on_count("root_coalesced");
     subscriber->goes_ahead = subscriber->sent && !subscriber->next && !is_behind() &&
                              !version->made.empty() &&
@@ -98,7 +102,7 @@ void Link::Impl::announce(const AnnouncementPtr& version, SteadyTime now) {
     subscriber->ahead = 0;
     subscriber->ahead_bytes = 0;
     subscriber->next = version;
-    if (subscriber->ready) queue_root(*subscriber);
+    if (subscriber->ready && now >= held_until(*subscriber)) queue_root(*subscriber);
 }
 
 void Link::Impl::drop_subscription(const crypto::PublicKey& feed) {
@@ -119,6 +123,13 @@ bool Link::Impl::takes_nothing(const Subscriber& subscriber, SteadyTime now) con
     return bulk_writing_ && std::cmp_equal(bulk_waiting_, roots) &&
            now - taken_at_ > kFillSilence && now - subscriber.asked_at > kFillSilence &&
            std::ranges::all_of(writing_, [](const Note& note) { return note.rseq == 0; });
+}
+
+SteadyTime Link::Impl::held_until(const Subscriber& subscriber) const noexcept {
+    if (!subscriber.fetches) return SteadyTime::min();
+    const SteadyTime quiet = std::max(subscriber.asked_at, subscriber.told_at) + limits_.fill_quiet;
+    // It will ask for it, however long that takes on its way.
+    return subscriber.is_awaited ? std::max(quiet, subscriber.told_at + kFillSilence) : quiet;
 }
 
 void Link::Impl::queue_root(Subscriber& subscriber) {
@@ -199,8 +210,14 @@ bool Link::Impl::put_root(const Note& note) {
     encoded_.push_back(version->message);
     put(Type::root, 0, ByteSpan(encoded_.back()).subspan(1));
     subscriber->queued = false;
+    if (subscriber->sent != version) {
+        subscriber->before = std::move(subscriber->sent);
+        subscriber->told_at = taken_at_;
+        subscriber->is_awaited =
+            !subscriber->before || subscriber->before->tree.hash() != version->tree.hash();
+        subscriber->before_ahead = std::exchange(subscriber->sent_ahead, subscriber->goes_ahead);
+    }
     subscriber->goes_ahead = false;
-    if (subscriber->sent != version) subscriber->before = std::move(subscriber->sent);
     subscriber->sent = version;
     subscriber->next.reset();
     return true;
@@ -353,7 +370,9 @@ void Link::Impl::on_written(const Note& note, SteadyTime now) {
     }
     // What it has asked for waits behind other things: it is slow, not silent.
     if (answers_ == 0 && now - subscriber->asked_at > kFillSilence) subscriber->filling.reset();
-    if (subscriber->may_repeat) subscriber->again_at = now + limits_.root_again;
+    if (subscriber->may_repeat || (subscriber->fetches && !subscriber->is_silent) ||
+        now - subscriber->asked_at < limits_.root_again)
+        subscriber->again_at = now + limits_.root_again;
 }
 
 // Time.
@@ -366,7 +385,7 @@ Result<> Link::Impl::on_time(SteadyTime now) {
     if (now_ >= received_at_ + limits_.idle)
         return end(fail(errc::timed_out, "nothing was received for too long"));
     keep_alive(now_);
-    first_roots(now_);
+    due_roots(now_);
     give_up_answers(now_);
     if (ended_) return *ended_;
     return {};
@@ -377,8 +396,11 @@ SteadyTime Link::Impl::next_time() const noexcept {
     SteadyTime next = received_at_ + limits_.idle;
     next = std::min(next, established_ ? keep_alive_at_ : handshake_until_);
     next = std::min(next, answers_until());
-    for (const Subscriber& subscriber : subscribers_)
+    for (const Subscriber& subscriber : subscribers_) {
         next = std::min({next, subscriber.first_at, subscriber.again_at});
+        if (subscriber.ready && subscriber.next && !subscriber.queued)
+            next = std::min(next, held_until(subscriber));
+    }
     return next;
 }
 
@@ -390,19 +412,24 @@ void Link::Impl::keep_alive(SteadyTime now) {
     say({Say::request_list, 0, {}});
 }
 
-void Link::Impl::first_roots(SteadyTime now) {
+void Link::Impl::due_roots(SteadyTime now) {
     for (Subscriber& subscriber : subscribers_) {
         if (now >= subscriber.first_at) {
             subscriber.first_at = SteadyTime::max();
             subscriber.ready = true;
-            queue_root(subscriber);
         }
+        if (subscriber.ready && now >= held_until(subscriber)) queue_root(subscriber);
         if (now < subscriber.again_at) continue;
         subscriber.again_at = SteadyTime::max();
         subscriber.may_repeat = false;
-        if (subscriber.next || !subscriber.sent) continue;
-        events_.on_count("root_again");
-        subscriber.next = subscriber.sent;
+        if (!subscriber.sent) continue;
+        // It has it all, an earlier version had the same; or it missed the Root, or is slow.
+        subscriber.is_awaited = false;
+        subscriber.is_silent = true;
+        if (!subscriber.next) {
+            events_.on_count("root_again");
+            subscriber.next = subscriber.sent;
+        }
         queue_root(subscriber);
     }
 }
