@@ -252,7 +252,8 @@ TEST_CASE("cxo pair: whatever is slow, cut or lost, the copy ends equal") {
                 else
                     changes.push_back({path, bytes_of(value + std::to_string(i))});
             }
-            REQUIRE(world.publisher.batch(std::move(changes), world.now));
+            const auto put = world.publisher.batch(std::move(changes), world.now);
+            REQUIRE(put);
             const auto dice = random.below(40);
             if (dice == 0) world.connect();
             if (dice == 1) world.wires[random.below(2)].dead = true;
