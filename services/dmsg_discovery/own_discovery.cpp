@@ -25,8 +25,9 @@ class OwnDiscovery final : public dmsg::DiscoveryClient {
     Task<Result<dmsg::Entry>> entry(crypto::PublicKey key) override {
         const auto text = co_await discovery_.entry(key.to_text());
         if (!text) co_return text.error();
-        if (!*text) co_return Error(make_error_code(dmsg::errc::entry_not_found));
-        const auto parsed = dmsg::ReceivedEntry::parse(**text);
+        const auto& stored = *text;
+        if (!stored) co_return Error(make_error_code(dmsg::errc::entry_not_found));
+        const auto parsed = dmsg::ReceivedEntry::parse(*stored);
         if (!parsed) co_return parsed.error();
         co_return parsed->entry();
     }

@@ -214,9 +214,9 @@ Task<Response> Routes::get_entry(Request& request) {
             lookups_.add(entry.error());
             co_return failed(entry.error());
         }
-        if (*entry) {
+        if (auto& stored = *entry) {
             lookups_.add("found");
-            co_return Response::json(200, std::move(**entry));
+            co_return Response::json(200, std::move(*stored));
         }
     }
     const bool is_key = crypto::PublicKey::from_text(text).has_value();
