@@ -12,6 +12,8 @@
 #include <utility>
 #include <vector>
 
+#include <boost/json/serialize.hpp>
+
 /// For tests that replay the recorded requests of vectors/services: spec/services-http.md section
 /// 13.1.
 namespace skywire::services {
