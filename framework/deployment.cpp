@@ -535,12 +535,13 @@ std::optional<net::Address> Deployment::admin_address() const {
 void Deployment::settle(std::size_t rounds) {
     if (impl_->ended_) return;
     for (std::size_t round = 0; round < rounds; ++round) {
-        // What a worker has begun is ready only when it is done.
-        do {
-            for (std::size_t i = 0; i < impl_->loops_.size(); ++i) {
+        // What a worker has begun is ready only when it is done and the coroutine it resumes has
+        // gone on: when a pass that began with nothing queued leaves nothing queued, too.
+        for (int quiet = 0; quiet < 2;) {
+            for (std::size_t i = 0; i < impl_->loops_.size(); ++i)
                 run_on(impl_->loops_.at(i), [] {});
-            }
-        } while (impl_->workers_.queued() > 0);
+            quiet = impl_->workers_.queued() > 0 ? 0 : quiet + 1;
+        }
     }
 }
 

@@ -63,6 +63,29 @@ TEST_CASE("worker pool: a full queue refuses, and takes again later") {
     CHECK(loop.run(again()));
 }
 
+TEST_CASE("worker pool: an outcome counts until its caller goes on") {
+    TestLoop loop;
+    std::promise<void> gate;
+    std::promise<void> ran;
+    std::optional<std::size_t> queued;
+    Scope scope(loop.ioc.get_executor());
+    scope.spawn("job", [&]() -> Task<> {
+        co_await loop.workers.run([&]() -> Result<> {
+            gate.get_future().wait();
+            ran.set_value();
+            return {};
+        });
+        queued = loop.workers.queued();
+    });
+    loop.settle();
+    gate.set_value();
+    ran.get_future().wait();
+    // However far the worker has come behind that: the loop has not turned since.
+    CHECK(loop.workers.queued() == 1);
+    loop.run_until([&] { return scope.size() == 0; });
+    CHECK(queued == 0);
+}
+
 TEST_CASE("worker pool: a cancelled caller waits for its work") {
     TestLoop loop;
     std::promise<void> gate;
