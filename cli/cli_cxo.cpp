@@ -109,8 +109,8 @@ class CxoFeeds final : public Command {
             }
             co_await scope.wait_empty();
             co_await asio::this_coro::reset_cancellation_state();
-            const SteadyTime now = world.context().clock.now();
-            co_await scope.close(world.context().clock, now, now + std::chrono::seconds(1));
+            // Cancelled: what still runs uses the rows.
+            co_await scope.close(world.context().clock);
         }
         co_await reader.close();
         bool any = false;

@@ -126,8 +126,7 @@ class DmsgCat final : public Command {
         });
         co_await scope.wait_empty();
         co_await asio::this_coro::reset_cancellation_state();
-        const auto now = world.context().clock.now();
-        co_await scope.close(world.context().clock, now, now + std::chrono::seconds(1));
+        co_await scope.close(world.context().clock);
         stream.close();
         if (!received) co_return received.error();
         co_return sent;

@@ -153,8 +153,7 @@ class DmsgIperf final : public Command {
             });
         }
         co_await asio::this_coro::reset_cancellation_state();
-        const SteadyTime now = world.context().clock.now();
-        co_await scope.close(world.context().clock, now, now + std::chrono::seconds(1));
+        co_await scope.close(world.context().clock);
         co_return Result<>();
     }
 
@@ -242,7 +241,7 @@ class DmsgIperf final : public Command {
         const auto state = co_await asio::this_coro::cancellation_state;
         const bool cancelled = state.cancelled() != asio::cancellation_type::none;
         co_await asio::this_coro::reset_cancellation_state();
-        co_await scope.close(clock, begun, clock.now() + std::chrono::seconds(1));
+        co_await scope.close(clock);
         if (cancelled) throw boost::system::system_error(asio::error::operation_aborted);
         co_return round;
     }
@@ -303,8 +302,7 @@ class DmsgIperf final : public Command {
         if (!written) stream.close();
         co_await scope.wait_empty();
         co_await asio::this_coro::reset_cancellation_state();
-        const SteadyTime now = world.context().clock.now();
-        co_await scope.close(world.context().clock, now, now + std::chrono::seconds(1));
+        co_await scope.close(world.context().clock);
         if (!written) co_return written.error();
         co_return compared;
     }

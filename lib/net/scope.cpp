@@ -174,4 +174,8 @@ Task<std::vector<std::string>> Scope::close(Clock& clock, SteadyTime grace, Stea
     co_return late;
 }
 
+Task<> Scope::close(Clock& clock) {
+    co_await close(clock, clock.now(), SteadyTime::max());
+}
+
 }  // namespace skywire::net

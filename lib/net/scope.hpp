@@ -55,6 +55,9 @@ class Scope {
     /// names of what still ran then; empty is success. Idempotent. Is itself not to be cancelled;
     /// a coroutine that has been cancelled resets its cancellation state before it awaits this.
     Task<std::vector<std::string>> close(Clock& clock, SteadyTime grace, SteadyTime deadline);
+    /// Cancels everything and waits until it has ended, however long that takes: for work that uses
+    /// what the closing coroutine holds.
+    Task<> close(Clock& clock);
 
     std::size_t size() const noexcept { return running_.size(); }
     /// What runs in all scopes of the process; any thread may ask. A figure that only rises is a

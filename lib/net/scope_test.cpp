@@ -94,6 +94,32 @@ TEST_CASE_METHOD(Fixture, "scope: work spawned and closed in the same turn ends"
     CHECK(late == kNobody);
 }
 
+TEST_CASE_METHOD(Fixture, "scope: closing without a limit waits for work that takes its time") {
+    Event slow(loop.ioc.get_executor());
+    bool ended = false;
+    scope.spawn("slow", [&]() -> Task<> {
+        co_await this_coro::throw_if_cancelled(false);
+        co_await event.wait();
+        co_await this_coro::reset_cancellation_state();
+        co_await slow.wait();
+        ended = true;
+    });
+    bool closed = false;
+    closer.spawn("closer", [&]() -> Task<> {
+        co_await scope.close(clock);
+        closed = true;
+    });
+    loop.settle();
+    clock.advance(24h);
+    loop.settle();
+    CHECK(!ended);
+    CHECK(!closed);
+    slow.notify();
+    loop.settle();
+    CHECK(ended);
+    CHECK(closed);
+}
+
 TEST_CASE_METHOD(Fixture, "scope: cancel called outside the loop reaches work not yet begun") {
     bool passed = false;
     scope.spawn("work", [&]() -> Task<> {

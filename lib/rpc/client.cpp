@@ -47,8 +47,7 @@ class Client::Impl {
         const Error closed = fail(skywire::errc::closed, "the stream is closed");
         if (!trouble_) trouble_ = closed;
         stream_->close();
-        Clock& clock = context_.clock;
-        co_await scope_.close(clock, clock.now(), SteadyTime::max());
+        co_await scope_.close(context_.clock);
         end_all(closed);
     }
 

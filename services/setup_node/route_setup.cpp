@@ -93,8 +93,7 @@ Task<std::optional<RouteSetup::Failure>> RouteSetup::all_of(std::vector<Job> job
     cancelled_ = cancelled_ || after.cancelled() != asio::cancellation_type::none;
     co_await asio::this_coro::reset_cancellation_state();
     std::optional<Failure> outcome = first;
-    Clock& clock = context_.clock;
-    co_await scope.close(clock, clock.now(), SteadyTime::max());
+    co_await scope.close(context_.clock);
     if (!outcome && cancelled_) outcome = Failure{Reason::context_canceled, "the caller is gone"};
     co_return outcome;
 }
@@ -201,8 +200,7 @@ Task<> RouteSetup::undo(SteadyTime deadline, OnUndone on_undone) {
     }
     co_await scope.wait_empty();
     co_await asio::this_coro::reset_cancellation_state();
-    Clock& clock = context_.clock;
-    co_await scope.close(clock, clock.now(), SteadyTime::max());
+    co_await scope.close(context_.clock);
 }
 
 Task<> RouteSetup::undo_at(Visor& visor, SteadyTime deadline, OnUndone on_undone) {

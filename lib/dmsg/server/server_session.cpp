@@ -421,8 +421,7 @@ void ServerSession::abort(const Error& reason) {
 Task<> ServerSession::close() {
     if (settled_) settled_->notify();
     co_await session_.mux().close();
-    Clock& clock = shard_.context().clock;
-    co_await scope_.close(clock, clock.now(), SteadyTime::max());
+    co_await scope_.close(shard_.context().clock);
 }
 
 }  // namespace skywire::dmsg::detail
