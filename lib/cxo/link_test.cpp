@@ -336,27 +336,34 @@ TEST_CASE("cxo link: a Root that came while the peer filled another comes once m
     }
 }
 
-TEST_CASE("cxo link: who asks for what went ahead is told no Root while it fills another") {
-    Acceptor rig;
-    rig.shake();
-    Publisher publisher(rig.publisher, rig.index, {}, 1);
-    SteadyTime at = rig.now;
-    const auto next = [&](std::string leaf) {
+/// A peer that has its first Root, of a feed whose versions differ in one leaf.
+struct Subscribed : Acceptor {
+    Subscribed() : chain(publisher, index, {}, 1), at(now) {
+        shake();
+        next("0");
+        say(Sub{feed_key});
+        said();
+        REQUIRE(pass(150ms));
+        REQUIRE(said() == "11");
+    }
+    void next(std::string_view leaf) {
         at += 1s;
-        REQUIRE(publisher.put("d/a", bytes_of(leaf), at));
-        rig.publish(publisher.on_time(at + 1s, 1));
-    };
-    next("0");
-    rig.say(Sub{rig.feed_key});
-    rig.said();
-    REQUIRE(rig.pass(150ms));
-    REQUIRE(rig.said() == "11");
-    next("1");
+        REQUIRE(chain.put("d/a", bytes_of(leaf), at));
+        publish(chain.on_time(at + 1s, 1));
+    }
+
+    Publisher chain;
+    SteadyTime at;
+};
+
+TEST_CASE("cxo link: who asks for what went ahead is told no Root while it fills another") {
+    Subscribed rig;
+    rig.next("1");
     REQUIRE(rig.said() == "13 13 13 13 13 13 11");
-    rig.say(RequestObject{publisher.tree().hash()});
+    rig.say(RequestObject{rig.chain.tree().hash()});
     REQUIRE(rig.said() == "3:13");
-    next("2");
-    next("3");
+    rig.next("2");
+    rig.next("3");
     REQUIRE(rig.said().empty());
     REQUIRE(rig.counts["root_coalesced"] == 1);
     REQUIRE(rig.link->next_time() == rig.now + 500ms);
@@ -373,14 +380,14 @@ TEST_CASE("cxo link: who asks for what went ahead is told no Root while it fills
     REQUIRE(frames.size() == 1);
     REQUIRE(std::get<SignedRoot>(frames[0].message) == rig.published[rig.feed_key]->root);
     // Where it begins with nothing it has missed that one, and is told the next instead.
-    next("4");
+    rig.next("4");
     REQUIRE(rig.pass(999ms));
     REQUIRE(rig.said().empty());
     REQUIRE(rig.pass(1ms));
     REQUIRE(rig.said() == "13 13 13 13 13 13 11");
     // Not asked for yet: it may be long on its way.
     const auto fourth = rig.published[rig.feed_key];
-    next("5");
+    rig.next("5");
     REQUIRE(rig.pass(9s));
     REQUIRE(rig.said().empty());
     rig.say(RequestObject{fourth->tree.hash()});
@@ -391,9 +398,9 @@ TEST_CASE("cxo link: who asks for what went ahead is told no Root while it fills
     rig.say(RequestObject{rig.published[rig.feed_key]->tree.hash()});
     REQUIRE(rig.said() == "7:13");
     REQUIRE(rig.pass(1s));
-    next("4");
+    rig.next("4");
     REQUIRE(rig.said() == "13 13 13 13 13 13 11");
-    next("6");
+    rig.next("6");
     REQUIRE(rig.pass(999ms));
     REQUIRE(rig.said().empty());
     REQUIRE(rig.pass(1ms));
@@ -401,38 +408,25 @@ TEST_CASE("cxo link: who asks for what went ahead is told no Root while it fills
     rig.say(RequestObject{rig.published[rig.feed_key]->tree.hash()});
     REQUIRE(rig.said() == "8:13");
     REQUIRE(rig.pass(1s));
-    next("4");
+    rig.next("4");
     REQUIRE(rig.said() == "13 13 13 13 13 13 11");
     REQUIRE(rig.pass(1s));
     REQUIRE(rig.said() == "11");
     // It asks for nothing: one that keeps what comes unasked, and is told all at once again.
     for (const char* leaf : {"7", "8", "9"}) {
-        next(leaf);
+        rig.next(leaf);
         REQUIRE(rig.said() == "13 13 13 13 13 13 11");
     }
 }
 
 TEST_CASE("cxo link: who asks for several objects at once is told every Root at once") {
-    Acceptor rig;
-    rig.shake();
-    Publisher publisher(rig.publisher, rig.index, {}, 1);
-    SteadyTime at = rig.now;
-    const auto next = [&](std::string leaf) {
-        at += 1s;
-        REQUIRE(publisher.put("d/a", bytes_of(leaf), at));
-        rig.publish(publisher.on_time(at + 1s, 1));
-    };
-    next("0");
-    rig.say(Sub{rig.feed_key});
+    Subscribed rig;
+    rig.next("1");
     rig.said();
-    REQUIRE(rig.pass(150ms));
-    rig.said();
-    next("1");
-    rig.said();
-    rig.say(RequestObject{publisher.tree().hash()});
-    rig.say(RequestObject{publisher.tree().root()->children()[0]->hash()});
+    rig.say(RequestObject{rig.chain.tree().hash()});
+    rig.say(RequestObject{rig.chain.tree().root()->children()[0]->hash()});
     REQUIRE(rig.said() == "3:13 4:13");
-    next("2");
+    rig.next("2");
     REQUIRE(rig.said() == "13 13 13 13 13 13 11");
 }
 
