@@ -377,16 +377,21 @@ TEST_CASE("cli svc health: a line per service, and an exit code for scripts") {
             R"({"services":[{"type":"route-finder","name":"rf","addr":")" +
                 up.address().to_string() +
                 R"("},{"type":"dmsg-discovery","name":"dmsgd","testing":true,"addr":")" +
-                discovery + R"("},{"type":"noop","name":"idle"}]})"
+                discovery + R"("},{"type":"setup-node","name":"sn","secret_key":")" +
+                kMe.secret_key.reveal_text() +
+                R"(","dmsg":{"discovery":"http://127.0.0.1:1"}},{"type":"noop","name":"idle"}]})"
         );
     };
     const std::string down = deployment("127.0.0.1:1");
-    const Ran mixed = run_line({"svc", "health", "--config", down});
+    // A session that nobody can help to is not waited for.
+    const Ran mixed = run_line({"svc", "health", "--config", down, "--timeout", "10m"});
     INFO(mixed.out << mixed.err);
     CHECK(mixed.code == kFailed);
     CHECK(contains(mixed.out, "v9"));
     CHECK(contains(mixed.out, kA));
     CHECK(contains(mixed.out, "dmsgd    dmsg-discovery  fail"));
+    CHECK(contains(mixed.out, "sn       setup-node      fail"));
+    CHECK(contains(mixed.out, "the dmsg-discovery does not answer"));
     const Ran only = run_line({"svc", "health", "--config", down, "--only", "rf,idle", "--json"});
     CHECK(only.code == kDone);
     const auto rows = parse_json(only.out).value();

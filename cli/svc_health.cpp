@@ -152,8 +152,10 @@ class SvcHealth final : public Command {
         const bool named = !dmsg_.discovery.empty() || !dmsg_.servers.empty();
         for (const framework::BlockConfig& block : config.blocks) {
             const auto& address = block.facts.health_address;
-            if (block.type->name == kDiscoveryType && address && !named)
+            if (block.type->name == kDiscoveryType && address && !named) {
                 dmsg_.discovery = "http://" + dialled(*address).to_string();
+                discovery_label_ = block.label;
+            }
             if (!only.empty() && !only.contains(block.label)) continue;
             Row row;
             row.label = block.label;
@@ -179,15 +181,14 @@ class SvcHealth final : public Command {
         scope.spawn("dmsg", [this, &world] { return ask_over_dmsg(world); });
         for (Row& row : rows_) {
             if (row.question == Row::Question::http)
-                scope.spawn(row.label, [&world, &row] { return ask_health(world, row); });
+                scope.spawn(row.label, [this, &world, &row] { return ask_at_address(world, row); });
             if (row.question == Row::Question::binding)
                 scope.spawn(row.label, [&world, &row] { return ask_binding(world, row); });
         }
         co_await scope.wait_empty();
         // Cancelled: what still runs uses the rows.
         co_await asio::this_coro::reset_cancellation_state();
-        Clock& clock = world.context().clock;
-        (void)co_await scope.close(clock, clock.now(), SteadyTime::max());
+        co_await scope.close(world.context().clock);
         co_return Result<>();
     }
 
@@ -197,7 +198,14 @@ class SvcHealth final : public Command {
             if (row.question == Row::Question::dmsg) rows.push_back(&row);
         }
         if (rows.empty()) co_return;
-        const auto connected = co_await world.connect();
+        net::Scope connecting(world.context().loop);
+        Result<> connected = fail(errc::unavailable, "the dmsg-discovery does not answer");
+        connecting.spawn("connect", [&]() -> Task<> { connected = co_await world.connect(); });
+        connecting_ = &connecting;
+        co_await connecting.wait_empty();
+        co_await asio::this_coro::reset_cancellation_state();
+        connecting_ = nullptr;
+        co_await connecting.close(world.context().clock);
         net::Scope scope(world.context().loop);
         for (Row* const row : rows) {
             if (connected) {
@@ -208,8 +216,14 @@ class SvcHealth final : public Command {
         }
         co_await scope.wait_empty();
         co_await asio::this_coro::reset_cancellation_state();
-        Clock& clock = world.context().clock;
-        (void)co_await scope.close(clock, clock.now(), SteadyTime::max());
+        co_await scope.close(world.context().clock);
+    }
+
+    /// Where the dmsg-discovery does not answer there is no session to wait for.
+    Task<> ask_at_address(DmsgWorld& world, Row& row) {
+        co_await ask_health(world, row);
+        const bool needed = row.label == discovery_label_ && connecting_ != nullptr;
+        if (needed && !row.ok) connecting_->cancel();
     }
 
     static Task<> ask_binding(DmsgWorld& world, Row& row) {
@@ -298,7 +312,11 @@ class SvcHealth final : public Command {
     bool here_ = false;
     bool json_ = false;
     DmsgOptions dmsg_;
+    /// Of the block whose discovery we use.
+    std::string discovery_label_;
     std::vector<Row> rows_;
+    /// While a session is being made.
+    net::Scope* connecting_ = nullptr;
 };
 
 }  // namespace
