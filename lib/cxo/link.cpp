@@ -323,7 +323,7 @@ Result<> Link::Impl::on_message(std::uint32_t, const SignedRoot& root) {
 
 Result<> Link::Impl::on_message(std::uint32_t seq, const RequestObject& request) {
     if (request.hash == registry_hash()) return answer({Say::object, seq, {}});
-    pipelines_ = pipelines_ || answers_ > 0;
+    pipelines_ = pipelines_ || objects_waiting_ > 0;
     remember_fill(request.hash);
     if (const ObjectPtr object = events_.find_object(request.hash))
         return answer({Say::object, seq, std::weak_ptr<const Object>(object)});
@@ -362,11 +362,16 @@ const Link::Impl::Subscriber* Link::Impl::find(const crypto::PublicKey& feed) co
 
 void Link::Impl::remember_fill(const Hash& hash) {
     for (Subscriber& subscriber : subscribers_) {
-        subscriber.asked_at = now_;
-        subscriber.is_silent = false;
         const auto is_of = [&](const AnnouncementPtr& version) {
             return version && version->tree.hash() == hash;
         };
+        const Duration pause = now_ - subscriber.busy_at;
+        const bool goes_on = subscriber.filling && pause <= detail::kFillSilence &&
+                             !is_of(subscriber.sent) && !is_of(subscriber.before) &&
+                             (subscriber.fetches || subscriber.told_at <= subscriber.busy_at);
+        if (goes_on) subscriber.pace = std::max(pause, subscriber.pace / 2);
+        subscriber.busy_at = now_;
+        subscriber.is_silent = false;
         if (is_of(subscriber.sent)) {
             subscriber.filling = subscriber.sent;
             subscriber.fetches = subscriber.fetches || subscriber.sent_ahead;
@@ -378,9 +383,10 @@ void Link::Impl::remember_fill(const Hash& hash) {
             subscriber.fetches = subscriber.fetches || subscriber.before_ahead;
         }
         if (pipelines_) subscriber.fetches = false;
-        // It is not done yet with what it fills, which may be an older one.
-        if (subscriber.again_at != SteadyTime::max())
-            subscriber.again_at = now_ + limits_.root_again;
+        // It is not done yet with what it fills, and forgets a newer one that came meanwhile.
+        const bool is_older = subscriber.filling && subscriber.filling != subscriber.sent;
+        if (is_older || subscriber.again_at != SteadyTime::max())
+            subscriber.again_at = now_ + quiet_time(subscriber, limits_.root_again);
     }
 }
 

@@ -25,12 +25,13 @@ struct LinkLimits {
     /// Between our Ok to a Sub and the first Root: a subscriber of the network is not ready at
     /// once.
     Duration first_root{std::chrono::milliseconds(150)};
-    /// No request for any of its objects after that long: the first Root once more, and any that
-    /// was told to who was still filling another.
+    /// No request for any of its objects after that long, or twice what passes from one object to
+    /// the next request: the first Root once more, and any that was told to who was still filling
+    /// another.
     Duration root_again{std::chrono::seconds(1)};
     /// Who asks for each object, whatever went ahead, is told no newer Root until it has asked for
-    /// nothing for so long: of the network's subscribers one that fills breaks off a Root that
-    /// comes meanwhile, or stops for good.
+    /// nothing for so long, or twice its pace: of the network's subscribers one that fills breaks
+    /// off a Root that comes meanwhile, or stops for good.
     Duration fill_quiet{std::chrono::milliseconds(500)};
     /// An answer to a request.
     Duration answer{std::chrono::seconds(59)};
@@ -99,7 +100,8 @@ class LinkEvents {
 /// A slow peer costs no memory: its requests wait as numbers until the carrier has taken what was
 /// written before, and of each feed only the newest Root waits. Towards nodes of the network it
 /// keeps what section 6 found: no frame that is fatal to them, the first Root late and repeated,
-/// none while they fill another, at most `window` requests in flight.
+/// at most `window` requests in flight; none while they fill another, as soon as they are known to
+/// ask for what went ahead of one.
 class Link {
  public:
     enum class Role { dialer, acceptor };

@@ -87,6 +87,7 @@ TEST_CASE("cxo link: a slow reader's own requests keep what it fills") {
     REQUIRE(std::holds_alternative<ObjectBytes>(frames.back().message));
     REQUIRE(rig.counts["unknown_object"] == 0);
     // Then it is silent, and nothing waits.
+    REQUIRE(rig.pass(11s));
     rig.publish(rig.version({{"a", "3"}}));
     REQUIRE(rig.said() == "11");
     REQUIRE_FALSE(rig.index.find(tree));

@@ -315,7 +315,7 @@ TEST_CASE("cxo link: a Root that came while the peer filled another comes once m
         REQUIRE(rig.said() == "11");
         // It goes on with the first one, slowly; then it is silent, or begins with the second one.
         for (std::uint32_t i = 0; i < 3; ++i) {
-            REQUIRE(rig.pass(900ms));
+            REQUIRE(rig.pass(500ms));
             REQUIRE(rig.said().empty());
             rig.say(RequestObject{first->tree.root()->children()[0]->hash()});
             REQUIRE(rig.said() == fmt::format("{}:13", i + 4));
@@ -334,6 +334,53 @@ TEST_CASE("cxo link: a Root that came while the peer filled another comes once m
         REQUIRE(rig.pass(10s));
         REQUIRE(rig.said().empty());
     }
+}
+
+TEST_CASE("cxo link: a Root that came in the middle is not repeated before a slow peer is done") {
+    Acceptor rig;
+    rig.shake();
+    const auto first = rig.version({{"a", "1"}});
+    const auto second = rig.version({{"a", "2"}});
+    const Hash child = first->tree.root()->children()[0]->hash();
+    rig.publish(first);
+    rig.say(Sub{rig.feed_key});
+    rig.said();
+    REQUIRE(rig.pass(150ms));
+    REQUIRE(rig.said() == "11");
+    rig.say(RequestObject{first->tree.hash()});
+    REQUIRE(rig.said() == "3:13");
+    REQUIRE(rig.pass(1200ms));
+    REQUIRE(rig.said().empty());
+    SECTION("told at a request") {
+        rig.say(RequestObject{child});
+        rig.publish(second);
+        REQUIRE(rig.said() == "4:13 11");
+    }
+    SECTION("told long after one") {
+        rig.publish(second);
+        REQUIRE(rig.said() == "11");
+        rig.say(RequestObject{child});
+        REQUIRE(rig.said() == "4:13");
+        REQUIRE(rig.pass(900ms));
+        rig.say(RequestObject{child});
+        REQUIRE(rig.said() == "5:13");
+        rig.say(RequestObject{child});
+        REQUIRE(rig.said() == "6:13");
+    }
+    for (int i = 0; i < 3; ++i) {
+        REQUIRE(rig.pass(1200ms));
+        rig.said();
+        rig.say(RequestObject{child});
+        rig.said();
+    }
+    REQUIRE(rig.pass(2399ms));
+    REQUIRE(rig.said().empty());
+    REQUIRE(rig.pass(1ms));
+    const auto frames = rig.frames();
+    REQUIRE(frames.size() == 1);
+    REQUIRE(std::get<SignedRoot>(frames[0].message) == second->root);
+    REQUIRE(rig.pass(15s));
+    REQUIRE(rig.said().empty());
 }
 
 /// A peer that has its first Root, of a feed whose versions differ in one leaf.
@@ -417,6 +464,93 @@ TEST_CASE("cxo link: who asks for what went ahead is told no Root while it fills
         rig.next(leaf);
         REQUIRE(rig.said() == "13 13 13 13 13 13 11");
     }
+}
+
+TEST_CASE("cxo link: an answer that takes long to write holds the next Root as long") {
+    Subscribed rig;
+    rig.next("1");
+    rig.said();
+    rig.say(RequestObject{rig.chain.tree().hash()});
+    REQUIRE_FALSE(rig.link->gather(rig.now).empty());
+    rig.next("2");
+    REQUIRE(rig.pass(3s));
+    rig.link->wrote(rig.now);
+    REQUIRE(rig.said().empty());
+    REQUIRE(rig.link->next_time() == rig.now + 500ms);
+    // Nor behind the next one, which came before that.
+    rig.say(RequestObject{rig.chain.tree().root()->children()[0]->hash()});
+    REQUIRE(rig.pass(500ms));
+    REQUIRE(rig.said() == "4:13");
+    REQUIRE(rig.pass(499ms));
+    REQUIRE(rig.said().empty());
+    REQUIRE(rig.pass(1ms));
+    REQUIRE(rig.said() == "11");
+}
+
+TEST_CASE("cxo link: who takes its time between requests is told the next Root as much later") {
+    Subscribed rig;
+    rig.next("1");
+    rig.said();
+    const auto first = rig.published[rig.feed_key];
+    const Hash child = first->tree.root()->children()[0]->hash();
+    rig.say(RequestObject{first->tree.hash()});
+    rig.said();
+    for (int i = 0; i < 3; ++i) {
+        REQUIRE(rig.pass(400ms));
+        rig.say(RequestObject{child});
+        rig.said();
+    }
+    rig.next("2");
+    REQUIRE(rig.pass(799ms));
+    REQUIRE(rig.said().empty());
+    REQUIRE(rig.pass(1ms));
+    REQUIRE(rig.said() == "13 13 13 13 13 13 11");
+    // It is faster now.
+    rig.say(RequestObject{rig.published[rig.feed_key]->tree.hash()});
+    for (int i = 0; i < 5; ++i) {
+        rig.said();
+        REQUIRE(rig.pass(10ms));
+        rig.say(RequestObject{child});
+    }
+    rig.said();
+    rig.next("3");
+    REQUIRE(rig.pass(500ms));
+    REQUIRE(rig.said() == "13 13 13 13 13 13 11");
+}
+
+TEST_CASE("cxo link: a version that is not asked for holds the next one for a second") {
+    Subscribed rig;
+    rig.next("1");
+    rig.said();
+    rig.say(RequestObject{rig.chain.tree().hash()});
+    REQUIRE(rig.said() == "3:13");
+    // Nobody asks for what is in a heartbeat.
+    rig.at += 1min;
+    REQUIRE(rig.pass(2s));
+    rig.publish(rig.chain.on_time(rig.at, 2));
+    REQUIRE(rig.said() == "11");
+    REQUIRE(rig.pass(10s));
+    REQUIRE(rig.said().empty());
+    rig.next("2");
+    REQUIRE(rig.said() == "13 13 13 13 13 13 11");
+    rig.next("3");
+    REQUIRE(rig.pass(999ms));
+    REQUIRE(rig.said().empty());
+    REQUIRE(rig.pass(1ms));
+    REQUIRE(rig.said() == "13 13 13 13 13 13 11");
+}
+
+TEST_CASE("cxo link: to ask what feeds there are is not to ask for objects at once") {
+    Subscribed rig;
+    rig.next("1");
+    rig.said();
+    rig.say(RequestList{});
+    rig.say(RequestObject{rig.chain.tree().hash()});
+    REQUIRE(rig.said() == "3:6 4:13");
+    rig.next("2");
+    REQUIRE(rig.said().empty());
+    REQUIRE(rig.pass(500ms));
+    REQUIRE(rig.said() == "13 13 13 13 13 13 11");
 }
 
 TEST_CASE("cxo link: who asks for several objects at once is told every Root at once") {

@@ -242,7 +242,7 @@ Replica::Offered Replica::Impl::take(Candidate candidate) {
         // Nothing is under way for the one before it, and what came for it is not lost.
         counts_.superseded += waiting_ ? 2 : 1;
         waiting_.reset();
-        give_up(/*is_bad=*/false);
+        set_aside();
     }
     if (auto begun = begin(std::move(candidate)); !begun) return {Verdict::refused, begun.error()};
     return {Verdict::taken, {}};

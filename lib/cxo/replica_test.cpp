@@ -349,13 +349,19 @@ TEST_CASE("cxo replica: behind a lost connection it follows a publisher that has
         REQUIRE(copy.offer(first) == Replica::Verdict::old);
         REQUIRE_FALSE(copy.replica.filling());
         REQUIRE(copy.replica.requests(10).empty());
-        REQUIRE(copy.replica.counts().given_up == given_up);
         REQUIRE(copy.replica.tree().hash() == one.hash());
         REQUIRE(copy.offer(second) == Replica::Verdict::taken);
     }
     SECTION("to what is newer than that") {
         REQUIRE(copy.offer(second) == Replica::Verdict::taken);
     }
+    SECTION("to what there is, under a newer Root") {
+        REQUIRE(copy.offer(copy.chain.next(one.hash())) == Replica::Verdict::taken);
+        REQUIRE_FALSE(copy.replica.filling());
+        REQUIRE(copy.offer(copy.chain.next(two.hash())) == Replica::Verdict::taken);
+    }
+    // Nobody has failed: the feed is not asked for anew.
+    REQUIRE(copy.replica.counts().given_up == given_up);
     copy.forge.objects.clear();
     copy.forge.take(two.root());
     REQUIRE(copy.fill());

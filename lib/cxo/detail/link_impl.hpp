@@ -6,6 +6,12 @@
 #include "cxo/link.hpp"
 
 namespace skywire::cxo {
+namespace detail {
+
+/// Who has asked for nothing for so long fills nothing any more.
+inline constexpr Duration kFillSilence = std::chrono::seconds(10);
+
+}  // namespace detail
 
 /// What came: link.cpp. What goes, and when: detail/link_output.cpp.
 class Link::Impl final : private detail::FrameHandler {
@@ -77,8 +83,11 @@ class Link::Impl final : private detail::FrameHandler {
         bool is_awaited = false;
         /// It was waited for in vain, and has asked for nothing since.
         bool is_silent = false;
-        SteadyTime asked_at{};
+        /// When it last asked for an object, or had got one.
+        SteadyTime busy_at{};
         SteadyTime told_at{};
+        /// What passes until it asks for the next object of a fill: the longest lately.
+        Duration pace{};
     };
 
     // What came.
@@ -124,8 +133,12 @@ class Link::Impl final : private detail::FrameHandler {
     void say(detail::Note note);
     bool is_behind() const noexcept;
     bool takes_nothing(const Subscriber& subscriber, SteadyTime now) const;
-    /// When a newer Root may be told.
+    /// What it has asked for waits, or is being written.
+    bool is_answering() const noexcept;
+    /// When a newer Root may be told; max: when what it has asked for is written.
     SteadyTime held_until(const Subscriber& subscriber) const noexcept;
+    /// So much, or twice its pace: who asks for nothing for that long fills nothing any more.
+    static Duration quiet_time(const Subscriber& subscriber, Duration least) noexcept;
     void queue_root(Subscriber& subscriber);
     /// Puts the first note into the batch; false: there is no more room, it stays the first.
     bool put_first(SteadyTime now);
@@ -182,8 +195,9 @@ class Link::Impl final : private detail::FrameHandler {
     std::size_t unasked_ = 0;
 
     detail::Notes notes_;
-    /// Of these, those that answer the peer.
+    /// Of these, those that answer the peer, and of those the objects.
     std::size_t answers_ = 0;
+    std::size_t objects_waiting_ = 0;
     /// Of these, and of what is being written: objects and Roots.
     std::size_t bulk_waiting_ = 0;
     /// The peer has asked for more before an answer was written: none of the network's does.

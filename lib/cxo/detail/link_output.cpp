@@ -9,13 +9,12 @@
 namespace skywire::cxo {
 namespace {
 
+using detail::kFillSilence;
 using detail::Note;
 using detail::Say;
 
 constexpr std::string_view kNotPublic = "not a public server";
 constexpr std::string_view kNoSuchFeed = "no such feed";
-/// Who has asked for nothing for so long fills nothing any more.
-constexpr Duration kFillSilence = std::chrono::seconds(10);
 
 /// Answers to the peer's requests, which it may ask for faster than it reads.
 bool is_answer(Say say) {
@@ -92,7 +91,7 @@ void Link::Impl::announce(const AnnouncementPtr& version, SteadyTime now) {
         subscriber->filling.reset();
     }
     // It has asked for nothing of the last one, which went ahead: it keeps what comes unasked.
-    if (subscriber->sent_ahead && subscriber->asked_at < subscriber->told_at &&
+    if (subscriber->sent_ahead && subscriber->busy_at < subscriber->told_at &&
         now >= held_until(*subscriber))
         subscriber->fetches = false;
     if (subscriber->next && subscriber->ready) events_.on_count("root_coalesced");
@@ -121,13 +120,24 @@ bool Link::Impl::is_behind() const noexcept {
 bool Link::Impl::takes_nothing(const Subscriber& subscriber, SteadyTime now) const {
     const auto roots = std::ranges::count_if(subscribers_, &Subscriber::queued);
     return bulk_writing_ && std::cmp_equal(bulk_waiting_, roots) &&
-           now - taken_at_ > kFillSilence && now - subscriber.asked_at > kFillSilence &&
-           std::ranges::all_of(writing_, [](const Note& note) { return note.rseq == 0; });
+           now - taken_at_ > kFillSilence && now - subscriber.busy_at > kFillSilence &&
+           !is_answering();
+}
+
+bool Link::Impl::is_answering() const noexcept {
+    return objects_waiting_ > 0 ||
+           std::ranges::any_of(writing_, [](const Note& note) { return note.rseq != 0; });
+}
+
+Duration Link::Impl::quiet_time(const Subscriber& subscriber, Duration least) noexcept {
+    return std::max(least, 2 * subscriber.pace);
 }
 
 SteadyTime Link::Impl::held_until(const Subscriber& subscriber) const noexcept {
     if (!subscriber.fetches) return SteadyTime::min();
-    const SteadyTime quiet = std::max(subscriber.asked_at, subscriber.told_at) + limits_.fill_quiet;
+    if (is_answering()) return SteadyTime::max();
+    const SteadyTime quiet = std::max(subscriber.busy_at, subscriber.told_at) +
+                             quiet_time(subscriber, limits_.fill_quiet);
     // It will ask for it, however long that takes on its way.
     return subscriber.is_awaited ? std::max(quiet, subscriber.told_at + kFillSilence) : quiet;
 }
@@ -152,6 +162,7 @@ Result<> Link::Impl::answer(Note note) {
 void Link::Impl::say(Note note) {
     if (ended_) return;
     if (is_answer(note.say)) ++answers_;
+    if (note.say == Say::object) ++objects_waiting_;
     if (is_bulk(note.say)) ++bulk_waiting_;
     notes_.push(std::move(note));
 }
@@ -171,6 +182,7 @@ bool Link::Impl::put_first(SteadyTime now) {
     if (notes_.front().say == Say::newest_root && !put_root(notes_.front())) return false;
     Note note = notes_.pop();
     if (is_answer(note.say)) --answers_;
+    if (note.say == Say::object) --objects_waiting_;
     if (is_answer(note.say) || note.say == Say::ack)
         put_answer(note);
     else if (note.say != Say::newest_root)
@@ -361,6 +373,13 @@ void Link::Impl::wrote(SteadyTime now) {
 }
 
 void Link::Impl::on_written(const Note& note, SteadyTime now) {
+    if (note.say == Say::object && note.rseq != 0) {
+        for (Subscriber& subscriber : subscribers_) {
+            subscriber.busy_at = now;
+            if (subscriber.again_at != SteadyTime::max())
+                subscriber.again_at = now + quiet_time(subscriber, limits_.root_again);
+        }
+    }
     if (note.say != Say::ok && note.say != Say::newest_root) return;
     Subscriber* const subscriber = find(std::get<crypto::PublicKey>(note.about));
     if (subscriber == nullptr) return;
@@ -369,10 +388,11 @@ void Link::Impl::on_written(const Note& note, SteadyTime now) {
         return;
     }
     // What it has asked for waits behind other things: it is slow, not silent.
-    if (answers_ == 0 && now - subscriber->asked_at > kFillSilence) subscriber->filling.reset();
-    if (subscriber->may_repeat || (subscriber->fetches && !subscriber->is_silent) ||
-        now - subscriber->asked_at < limits_.root_again)
-        subscriber->again_at = now + limits_.root_again;
+    if (answers_ == 0 && now - subscriber->busy_at > kFillSilence) subscriber->filling.reset();
+    const Duration quiet = quiet_time(*subscriber, limits_.root_again);
+    const bool is_missed = subscriber->fetches && subscriber->is_awaited && !subscriber->is_silent;
+    if (subscriber->may_repeat || is_missed || now - subscriber->busy_at < quiet)
+        subscriber->again_at = now + quiet;
 }
 
 // Time.
@@ -397,7 +417,8 @@ SteadyTime Link::Impl::next_time() const noexcept {
     next = std::min(next, established_ ? keep_alive_at_ : handshake_until_);
     next = std::min(next, answers_until());
     for (const Subscriber& subscriber : subscribers_) {
-        next = std::min({next, subscriber.first_at, subscriber.again_at});
+        next = std::min(next, subscriber.first_at);
+        if (!is_answering()) next = std::min(next, subscriber.again_at);
         if (subscriber.ready && subscriber.next && !subscriber.queued)
             next = std::min(next, held_until(subscriber));
     }
@@ -419,13 +440,13 @@ void Link::Impl::due_roots(SteadyTime now) {
             subscriber.ready = true;
         }
         if (subscriber.ready && now >= held_until(subscriber)) queue_root(subscriber);
-        if (now < subscriber.again_at) continue;
+        if (now < subscriber.again_at || is_answering()) continue;
         subscriber.again_at = SteadyTime::max();
         subscriber.may_repeat = false;
         if (!subscriber.sent) continue;
         // It has it all, an earlier version had the same; or it missed the Root, or is slow.
+        subscriber.is_silent = subscriber.is_silent || subscriber.is_awaited;
         subscriber.is_awaited = false;
-        subscriber.is_silent = true;
         if (!subscriber.next) {
             events_.on_count("root_again");
             subscriber.next = subscriber.sent;
