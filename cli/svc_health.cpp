@@ -200,12 +200,18 @@ class SvcHealth final : public Command {
         if (rows.empty()) co_return;
         net::Scope connecting(world.context().loop);
         Result<> connected = fail(errc::unavailable, "the dmsg-discovery does not answer");
-        connecting.spawn("connect", [&]() -> Task<> { connected = co_await world.connect(); });
+        connecting.spawn("connect", [&]() -> Task<> {
+            auto outcome = co_await world.connect();
+            if (!connecting.closing()) connected = std::move(outcome);
+        });
         connecting_ = &connecting;
         co_await connecting.wait_empty();
+        const auto state = co_await asio::this_coro::cancellation_state;
+        const bool interrupted = state.cancelled() != asio::cancellation_type::none;
         co_await asio::this_coro::reset_cancellation_state();
         connecting_ = nullptr;
         co_await connecting.close(world.context().clock);
+        if (interrupted) co_return;
         net::Scope scope(world.context().loop);
         for (Row* const row : rows) {
             if (connected) {
@@ -315,7 +321,7 @@ class SvcHealth final : public Command {
     /// Of the block whose discovery we use.
     std::string discovery_label_;
     std::vector<Row> rows_;
-    /// While a session is being made.
+    /// Of the session, while it is being made.
     net::Scope* connecting_ = nullptr;
 };
 
