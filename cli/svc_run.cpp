@@ -13,10 +13,9 @@ class SvcRun final : public Command {
 
     std::string details() const override {
         return "Starts every service of the file in one process, each as soon as what it needs is\n"
-               "there, and runs until SIGTERM or Ctrl-C: then services end in reverse order and "
-               "what\n"
-               "did not end in time is named. A second signal (0.2 s later or more) ends the\n"
-               "process at once.\n"
+               "there, and runs until SIGTERM, SIGHUP or Ctrl-C: then services end in reverse\n"
+               "order and what did not end in time is named. A second signal (0.2 s later or\n"
+               "more) ends the process at once.\n"
                "\n"
                "Examples:\n"
                "  skywire svc run --config deployment.json\n"

@@ -46,6 +46,9 @@ class Supervisor::Impl {
     Task<Result<>> start_service(Unit& unit);
     Task<Result<>> await_start(Unit& unit, Operation<Result<>>& starting);
     std::string release_open_gates(Unit& unit);
+    /// A wait that lasts is told in the log, once as long as it is for the same. When to call
+    /// again; max: when it has changed.
+    SteadyTime tell_wait(Unit& unit, const std::string& what);
     Task<Ending> watch(Unit& unit);
     Task<> poll_health(Unit& unit);
     Task<> wait_turn_to_stop(Unit& unit);

@@ -105,6 +105,17 @@ std::vector<Check> Supervisor::Impl::upstream_checks(const Unit& unit) const {
 std::string Supervisor::Impl::root_cause(const Unit& unit, std::set<std::size_t>& visited) const {
     if (unit.state == State::ready || !visited.insert(unit.index).second) return {};
     const auto since = [](WallTime at) { return format_rfc3339(at); };
+    // One that is not to run waits for nobody.
+    if (unit.state == State::stopped || unit.state == State::stopping) {
+        return fmt::format(
+            "{}: {}{}{} since {}",
+            unit.label(),
+            state_name(unit.state),
+            unit.reason.empty() ? "" : " ",
+            unit.reason,
+            since(unit.since)
+        );
+    }
     // Its own checks first: what it sees itself is nearer than what an upstream says.
     if (const auto* failing = unit.health.failing();
         failing != nullptr && !failing->name.starts_with("upstream ")) {

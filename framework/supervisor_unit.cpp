@@ -11,6 +11,8 @@ constexpr Duration kHealthTimeout = std::chrono::seconds(2);
 /// At most so long before the supervisor a service's own deadline ends: its report of what was late
 /// has to arrive in time.
 constexpr Duration kReportTime = std::chrono::milliseconds(100);
+/// What waits for less needs no line in the log.
+constexpr Duration kWaitTold = std::chrono::seconds(5);
 
 std::vector<DeploymentBlock> blocks_of(const DeploymentConfig& config) {
     std::vector<DeploymentBlock> blocks;
@@ -78,16 +80,28 @@ Task<bool> Supervisor::Impl::wait_startable(Unit& unit) {
     for (;;) {
         const auto seen = changed_.version();
         if (stopping_) co_return false;
+        SteadyTime wake = SteadyTime::max();
         if (unit.wanted && !unit.given_up) {
             const std::string missing = missing_for(unit, "start");
+            wake = tell_wait(unit, missing);
             if (missing.empty()) co_return true;
             if (unit.reason != missing) {
                 set_state(unit, State::starting, missing);
                 timeline_.add(unit.label(), "waiting", missing);
             }
         }
-        co_await changed_.changed_since(seen);
+        co_await changed_.changed_since(seen, wake);
     }
+}
+
+SteadyTime Supervisor::Impl::tell_wait(Unit& unit, const std::string& what) {
+    if (unit.wait.what != what) unit.wait = Unit::Wait{what, now(), false};
+    if (what.empty() || unit.wait.told) return SteadyTime::max();
+    const SteadyTime due = unit.wait.since + kWaitTold;
+    if (now() < due) return due;
+    unit.wait.told = true;
+    log::warn(logger_, "service.waiting", log::kv("service", unit.label()), log::kv("what", what));
+    return SteadyTime::max();
 }
 
 Task<Result<>> Supervisor::Impl::start_service(Unit& unit) {
@@ -127,6 +141,7 @@ Task<Result<>> Supervisor::Impl::await_start(Unit& unit, Operation<Result<>>& st
         if (starting.done()) break;
         // Set once for all gates: each change of the state wakes this loop again.
         const std::string missing = release_open_gates(unit);
+        const SteadyTime tell_at = tell_wait(unit, missing);
         if (!missing.empty()) set_state(unit, State::starting, missing);
         const bool held = !unit.waiting_gates.empty();
         if (held && !held_since) held_since = now();
@@ -160,7 +175,7 @@ Task<Result<>> Supervisor::Impl::await_start(Unit& unit, Operation<Result<>>& st
             co_return *cut_short;
         }
         const SteadyTime wake = cut_short    ? std::min(give_up_at, shutdown_deadline_)
-                                : held_since ? SteadyTime::max()
+                                : held_since ? tell_at
                                              : deadline;
         co_await changed_.changed_since(seen, wake);
     }

@@ -74,6 +74,14 @@ struct Unit final : InstanceObserver {
     std::optional<Operation<HealthReport>> asked;
     std::set<std::string> reached;
     std::set<std::string> waiting_gates;
+    /// What keeps it from its start or from going on, empty for nothing.
+    struct Wait {
+        std::string what;
+        SteadyTime since{};
+        /// The log has it.
+        bool told = false;
+    };
+    Wait wait;
     std::optional<Result<>> exit;
     std::vector<std::string> not_stopped;
     std::size_t restart_count = 0;

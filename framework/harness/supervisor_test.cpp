@@ -202,6 +202,49 @@ TEST_CASE("supervisor: one that has failed names its own reason, whatever its up
     CHECK(harness.stop() == 0);
 }
 
+TEST_CASE("supervisor: one that the operator has stopped names that, whatever its upstreams do") {
+    Booted harness(R"(
+        {"type": "test-service", "name": "a"},
+        {"type": "test-service", "name": "b", "depends_on": ["a"]},
+        {"type": "test-service", "name": "c", "depends_on": ["a"]}
+    )");
+    REQUIRE(harness.boot());
+    REQUIRE(harness.command("b", Command::stop));
+    REQUIRE(harness.command("a", Command::stop));
+    harness.wait_state("c", State::degraded);
+    for (const auto& [label, cause] :
+         {std::pair{"a", "a: stopped by the operator since 20"},
+          std::pair{"b", "b: stopped by the operator since 20"},
+          std::pair{"c", "a: stopped by the operator since 20"}}) {
+        CAPTURE(label, harness.service(label).root_cause);
+        CHECK(harness.service(label).root_cause.starts_with(cause));
+    }
+    CHECK(harness.stop() == 0);
+}
+
+TEST_CASE("supervisor: a wait that lasts is told in the log, once") {
+    Booted harness(R"(
+        {"type": "test-service", "name": "slow", "start_delay": "20s"},
+        {"type": "test-service", "name": "quick", "start_delay": "4s"},
+        {"type": "test-service", "name": "needs-slow", "depends_on": ["slow"]},
+        {"type": "test-service", "name": "needs-quick", "depends_on": ["quick"]},
+        {"type": "test-service", "name": "at-a-gate",
+         "depends_on": [{"label": "slow", "gate": "registered"}]}
+    )");
+    REQUIRE(harness.boot());
+    const auto lines = harness.log_lines();
+    const auto told = [&lines](std::string_view label) {
+        return std::ranges::count_if(lines, [&](const std::string& line) {
+            return line.find(fmt::format("service.waiting service={} ", label)) !=
+                   std::string::npos;
+        });
+    };
+    CHECK(told("needs-slow") == 1);
+    CHECK(told("needs-quick") == 0);
+    CHECK(told("at-a-gate") == 1);
+    CHECK(harness.stop() == 0);
+}
+
 TEST_CASE("supervisor: on_give_up stop-dependents stops them, exit ends the process with 1") {
     SECTION("stop-dependents") {
         Booted harness(R"(

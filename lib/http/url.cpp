@@ -14,7 +14,7 @@ Result<Url> Url::parse(std::string_view text) {
         );
     };
     const auto parsed = boost::urls::parse_uri({text.data(), text.size()});
-    if (!parsed) return malformed(parsed.error().message());
+    if (!parsed) return malformed("it is not of the form http://HOST:PORT");
     const boost::urls::url_view& view = *parsed;
     if (view.scheme_id() != boost::urls::scheme::http) return malformed("the scheme is not http");
     if (view.has_userinfo()) return malformed("it names a user");
