@@ -1,6 +1,5 @@
 #include "cli/admin_client.hpp"
 
-#include "base/json.hpp"
 #include "cli/config_source.hpp"
 #include "framework/admin_address.hpp"
 #include "http/client.hpp"
@@ -160,24 +159,34 @@ Result<> AdminClient::find_by_config(const AdminOptions& options, Session& sessi
     }
     if (!processes_.empty()) return {};
 
+    config_ = options.config;
     const std::string path = admin_path(options.config);
-    const auto candidates = framework::admin_address_candidates(path, as_set(options.only));
-    if (const auto address = first_there(candidates)) {
+    const std::set<std::string> only = as_set(options.only);
+    const auto candidates = framework::admin_address_candidates(path, only);
+    auto address = first_there(candidates);
+    const bool wider = only.empty() || options.only_among_others;
+    if (!address && wider) address = first_there(framework::admin_address_candidates(path, {}));
+    if (address) {
         processes_.push_back({*address, {}});
         return {};
     }
-    if (options.only.empty() && loaded.config) {
+    if (wider && loaded.config) {
         for (const auto& block : loaded.config->blocks) {
+            if (!only.empty() && !only.contains(block.label)) continue;
             const auto one = framework::admin_address_candidates(path, {block.label});
-            if (const auto address = first_there(one))
-                processes_.push_back({*address, block.label});
+            if (const auto own = first_there(one)) {
+                processes_.push_back({*own, block.label});
+            } else {
+                missing_.push_back({block.label, block.type->name});
+            }
         }
     }
     if (!processes_.empty()) return {};
     return fail(
         errc::not_found,
         fmt::format(
-            "no process runs {}{} (looked for {}; --admin names that of another user's)",
+            "no process runs {}{} (looked for {}; one started with --only LABELS is found with the "
+            "same --only; --admin names that of another user's)",
             options.config,
             options.only.empty() ? "" : fmt::format(" --only {}", fmt::join(options.only, ",")),
             candidates.front().to_string()
@@ -185,7 +194,19 @@ Result<> AdminClient::find_by_config(const AdminOptions& options, Session& sessi
     );
 }
 
-const AdminClient::Process& AdminClient::process_of(const std::string& label) const {
+Result<AdminClient::Process> AdminClient::process_of(const std::string& label) const {
+    for (const Missing& block : missing_) {
+        if (block.label != label) continue;
+        return fail(
+            errc::not_found,
+            fmt::format(
+                "no process here runs \"{}\" (skywire svc run --config {} --only {})",
+                label,
+                config_,
+                label
+            )
+        );
+    }
     const auto found = std::find_if(processes_.begin(), processes_.end(), [&](const auto& process) {
         return process.label == label;
     });
@@ -238,6 +259,19 @@ Result<http::Response> AdminClient::send(
         return fail(errc::unavailable, error_text(response));
     }
     return std::move(**outcome);
+}
+
+Result<json::object> read_health(
+    const AdminClient::Process& process, const http::Response& answer
+) {
+    const auto health = parse_json(answer.body_view(), 16);
+    if (health && health->is_object()) {
+        const auto* services = health->get_object().if_contains("services");
+        if (services != nullptr && services->is_array()) return health->get_object();
+    }
+    return fail(
+        errc::unavailable, "no admin listener of skywire at " + process.address.to_string()
+    );
 }
 
 void AdminClient::pause(std::chrono::milliseconds time) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "base/json.hpp"
 #include "cli/command.hpp"
 #include "http/message.hpp"
 
@@ -17,6 +18,9 @@ struct AdminOptions {
     std::vector<std::string> only;
     std::string admin;
     std::string token_file;
+    /// Where no process was started with these labels: those that run them beside others, or one
+    /// each.
+    bool only_among_others = false;
 
     std::vector<Option> options();
 };
@@ -43,6 +47,14 @@ class AdminClient {
     };
     const std::vector<Process>& processes() const noexcept { return processes_; }
 
+    /// Blocks of the file for which there is no process; known where those of one block each were
+    /// looked for.
+    struct Missing {
+        std::string label;
+        std::string type;
+    };
+    const std::vector<Missing>& missing() const noexcept { return missing_; }
+
     /// Requests of a process. An answer that is no success is an error with the process's own
     /// words, but for the statuses named in `accepted`.
     Result<http::Response> get(
@@ -52,8 +64,8 @@ class AdminClient {
         const Process& process, const std::string& target, std::string body = {}
     );
 
-    /// The process that runs this service.
-    const Process& process_of(const std::string& label) const;
+    /// The process that runs this service; errc::not_found where it is `missing`.
+    Result<Process> process_of(const std::string& label) const;
 
     /// Waits; for --watch.
     void pause(std::chrono::milliseconds time);
@@ -72,8 +84,14 @@ class AdminClient {
     );
 
     std::unique_ptr<Impl> impl_;
+    std::string config_;
     std::vector<Process> processes_;
+    std::vector<Missing> missing_;
     std::string token_;
 };
+
+/// The object that a process answers to GET /health. errc::unavailable where it is none: somebody
+/// else listens there.
+Result<json::object> read_health(const AdminClient::Process& process, const http::Response& answer);
 
 }  // namespace skywire::cli

@@ -177,6 +177,7 @@ TEST_CASE("cli: commands to a process that does not run say where they looked") 
     CHECK(run.code == kFailed);
     CHECK(run.err.find("no process runs " + file) != std::string::npos);
     CHECK(run.err.find("unix:") != std::string::npos);
+    CHECK(run.err.find("is found with the same --only") != std::string::npos);
     CHECK(run_line({"svc", "stop", "noop"}).code == kUsage);
     CHECK(run_line({"svc", "stop", "--config", file}).code == kUsage);
     CHECK(run_line({"svc", "status", "--admin", "nonsense"}).code != kDone);

@@ -33,6 +33,12 @@ void print_entry(std::ostream& out, const dmsg::Entry& entry) {
     }
 }
 
+/// With servers alone the client makes up a discovery of them: nobody is asked.
+std::string missing_discovery(const DmsgOptions& options) {
+    const bool made_up = options.discovery.empty() && !options.servers.empty();
+    return made_up ? "--server needs --disc here: it is the way to a discovery on dmsg" : "";
+}
+
 class DiscEntry final : public Command {
  public:
     std::vector<std::string> path() const override { return {"dmsg", "disc", "entry"}; }
@@ -52,6 +58,8 @@ class DiscEntry final : public Command {
     int run(Session& session) override {
         const auto key = parse_key(key_);
         if (!key) return usage_error(session, *this, key.error().message());
+        if (const std::string error = missing_discovery(options_); !error.empty())
+            return usage_error(session, *this, error);
         return run_dmsg(session, *this, options_, [&](DmsgWorld& world) {
             return print(world, session, *key);
         });
@@ -95,6 +103,8 @@ class DiscServers final : public Command {
     }
 
     int run(Session& session) override {
+        if (const std::string error = missing_discovery(options_); !error.empty())
+            return usage_error(session, *this, error);
         return run_dmsg(session, *this, options_, [&](DmsgWorld& world) {
             return print(world, session);
         });

@@ -3,6 +3,8 @@
 #include "framework/json_writer.hpp"
 #include "framework/key_file.hpp"
 
+#include <cerrno>
+#include <cstring>
 #include <fstream>
 #include <sstream>
 
@@ -17,9 +19,15 @@ constexpr std::string_view kLabel = "dmsg-server";
 /// found where the reader looks for them.
 Result<std::string> as_deployment(const std::string& file) {
     std::ifstream in(file, std::ios::binary);
+    // A folder can be opened, but not read.
+    if (in) in.peek();
+    if (!in.is_open() || in.bad()) {
+        return fail(
+            errc::unavailable, fmt::format("{} cannot be read: {}", file, std::strerror(errno))
+        );
+    }
     std::ostringstream read;
     read << in.rdbuf();
-    if (!in) return fail(errc::unavailable, file + " cannot be read");
     const std::string text = read.str();
     const std::size_t open = text.find('{');
     const std::size_t close = text.rfind('}');

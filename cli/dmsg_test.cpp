@@ -210,6 +210,48 @@ TEST_CASE("dmsg commands: the discovery's servers and entries") {
     CHECK(contains(nobody.err, "entry of public key is not found"));
 }
 
+TEST_CASE("dmsg commands: servers alone are no discovery to ask") {
+    const std::string server = kNobody + "@127.0.0.1:1";
+    for (const std::vector<std::string>& words :
+         std::vector<std::vector<std::string>>{{"entry", kNobody}, {"servers"}}) {
+        std::vector<std::string> line{"dmsg", "disc", "--server", server};
+        line.insert(line.begin() + 2, words.begin(), words.end());
+        const Ran refused = run_line(line);
+        CHECK(refused.code == kUsage);
+        CHECK(refused.out.empty());
+        CHECK(contains(refused.err, "--server needs --disc"));
+    }
+}
+
+TEST_CASE("dmsg commands: a service by its key, with the discovery of a file") {
+    const Network network;
+    const TemporaryFolder folder;
+    const std::string file = folder.write(
+        "d.json",
+        R"({"services": [{"type": "dmsg-discovery", "testing": true, "addr": ")" +
+            network.url().substr(std::string_view("http://").size()) + R"("}]})"
+    );
+    const std::string key = kDiscoveryKeys.public_key.to_text();
+    network.wait_for_discovery();
+    const std::vector<std::string> line{
+        "cli", "dmsgd", "servers", "--url", "dmsg://" + key, "--config", file, "--timeout", "10s"
+    };
+    const Ran asked = run_line(line);
+    INFO(asked.err);
+    CHECK(asked.code == kDone);
+    CHECK(contains(asked.out, network.server_address()));
+}
+
+TEST_CASE("dmsg commands: a server's file that cannot be read, and why") {
+    const TemporaryFolder folder;
+    const Ran missing = run_line({"dmsg", "server", "start", folder / "nofile"});
+    CHECK(missing.code == kFailed);
+    CHECK(contains(missing.err, "nofile cannot be read: No such file or directory"));
+    const Ran directory = run_line({"dmsg", "server", "start", folder / "."});
+    CHECK(directory.code == kFailed);
+    CHECK(contains(directory.err, "cannot be read: Is a directory"));
+}
+
 TEST_CASE("dmsg commands: HTTP, round trips and the steps to a server") {
     const Network network;
     const std::string key = kDiscoveryKeys.public_key.to_text();

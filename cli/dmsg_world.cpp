@@ -77,7 +77,7 @@ std::vector<Option> DmsgOptions::discovery_options() {
          &discovery},
         {"--server",
          "KEY@HOST:PORT",
-         "Servers to use, without --disc these alone (repeatable)",
+         "Servers to use, also to reach a discovery on dmsg (repeatable)",
          &servers},
         {"--timeout", "DURATION", "For each step (default 20s)", &timeout},
     };

@@ -11,7 +11,33 @@ namespace skywire::cli {
 
 namespace {
 
-/// A deployment on the machine's clock with its admin socket in a folder of the test.
+/// The blocks of a file with these labels, or all, on the machine's clock.
+class Running {
+ public:
+    explicit Running(const std::string& file, std::set<std::string> only = {}) {
+        auto loaded = framework::load_deployment_file(file, registry_);
+        REQUIRE(loaded.config);
+        framework::Deployment::Options options;
+        options.only = std::move(only);
+        deployment_.emplace(
+            framework::World{clock_, random_, network_, faults_, [](std::string_view) {}},
+            std::move(*loaded.config),
+            std::move(options)
+        );
+        REQUIRE(deployment_->start());
+        REQUIRE(deployment_->wait_ready());
+    }
+
+ private:
+    framework::ServiceRegistry registry_ = test_types();
+    SystemClock clock_;
+    SystemRandom random_;
+    net::SystemNetwork network_;
+    Faults faults_;
+    std::optional<framework::Deployment> deployment_;
+};
+
+/// A deployment with its admin socket in a folder of the test.
 class Live {
  public:
     explicit Live(const std::string& services)
@@ -19,36 +45,21 @@ class Live {
           file_(folder_.write(
               "d.json",
               R"({"supervisor": {"admin_addr": ")" + admin_ + R"("}, "services": )" + services + "}"
-          )) {
-        auto loaded = framework::load_deployment_file(file_, registry_);
-        REQUIRE(loaded.config);
-        deployment_.emplace(
-            framework::World{clock_, random_, network_, faults_, [](std::string_view) {}},
-            std::move(*loaded.config),
-            framework::Deployment::Options()
-        );
-        REQUIRE(deployment_->start());
-        REQUIRE(deployment_->wait_ready());
-    }
+          )),
+          running_(file_) {}
 
     Ran run(std::vector<std::string> line) const {
         line.insert(line.end(), {"--config", file_});
         return run_line(line);
     }
 
-    framework::Deployment& deployment() { return *deployment_; }
     const std::string& admin() const noexcept { return admin_; }
 
  private:
     TemporaryFolder folder_;
     std::string admin_;
     std::string file_;
-    framework::ServiceRegistry registry_ = test_types();
-    SystemClock clock_;
-    SystemRandom random_;
-    net::SystemNetwork network_;
-    Faults faults_;
-    std::optional<framework::Deployment> deployment_;
+    Running running_;
 };
 
 constexpr const char* kTwo = R"([
@@ -91,6 +102,62 @@ TEST_CASE("cli: stop, status, start and restart of one service") {
     const Ran running = live.run({"svc", "start", "b"});
     CHECK(running.code == kFailed);
     CHECK(running.err.find("is running") != std::string::npos);
+}
+
+TEST_CASE("cli: a block whose process is gone, where each has one of its own") {
+    const TemporaryFolder folder;
+    const std::string file = folder.write("d.json", fmt::format(R"({{"services": {}}})", kTwo));
+    const Running a(file, {"a"});
+    const auto run = [&](std::vector<std::string> line) {
+        line.insert(line.end(), {"--config", file});
+        return run_line(line);
+    };
+    const Ran status = run({"svc", "status"});
+    CHECK(status.code == kDone);
+    CHECK(status.out.find("\na        test-service  ready") != std::string::npos);
+    CHECK(status.out.find("\nb        test-service  -  ") != std::string::npos);
+    CHECK(status.out.ends_with("  no process here\n"));
+    CHECK(run({"svc", "status", "--only", "a"}).out.find("no process") == std::string::npos);
+
+    const std::string hint = "no process here runs \"b\" (skywire svc run --config " + file;
+    for (const char* command : {"stop", "start", "restart"}) {
+        const Ran refused = run({"svc", command, "b"});
+        CHECK(refused.code == kFailed);
+        CHECK(refused.err.find(hint + " --only b)") != std::string::npos);
+    }
+    CHECK(run({"svc", "log-level", "b", "debug"}).err.find(hint) != std::string::npos);
+    CHECK(run({"svc", "restart", "a"}).out == "a ready again\n");
+    CHECK(run({"svc", "stop", "c"}).err.find("no service \"c\"") != std::string::npos);
+
+    // A container's health check asks whatever is there.
+    const Ran here = run({"svc", "health", "--here"});
+    CHECK(here.code == kDone);
+    CHECK(here.out.find("\nb ") == std::string::npos);
+    CHECK(run({"svc", "health", "--here", "--only", "a"}).code == kDone);
+    CHECK(run({"svc", "health", "--here", "--only", "b"}).code == kFailed);
+    const Ran both = run({"svc", "health", "--here", "--only", "a,b"});
+    CHECK(both.code == kFailed);
+    CHECK(both.out.find("\na        test-service  ok") != std::string::npos);
+    CHECK(both.out.find("\nb        test-service  fail") != std::string::npos);
+    CHECK(both.out.ends_with("  no process here\n"));
+}
+
+TEST_CASE("cli: health of one block of a process that runs the whole file") {
+    const TemporaryFolder folder;
+    const std::string file = folder.write("d.json", fmt::format(R"({{"services": {}}})", kTwo));
+    const Running whole(file);
+    const auto health = [&](const std::string& only) {
+        return run_line({"svc", "health", "--here", "--config", file, "--only", only});
+    };
+    const Ran one = health("a");
+    CHECK(one.code == kDone);
+    CHECK(one.out.find("\na        test-service  ok") != std::string::npos);
+    CHECK(one.out.find("\nb ") == std::string::npos);
+    CHECK(health("c").code == kFailed);
+    CHECK(run_line({"svc", "stop", "b", "--config", file}).code == kDone);
+    CHECK(health("a").code == kDone);
+    CHECK(health("b").code == kFailed);
+    CHECK(health("a,b").code == kFailed);
 }
 
 TEST_CASE("cli: log levels are shown and set") {

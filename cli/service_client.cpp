@@ -20,6 +20,7 @@ struct Found {
     std::string discovery;
 };
 
+/// With --url the discovery alone.
 Result<Found> find_in_file(
     const ServiceOptions& options, std::string_view type, const Session& session
 ) {
@@ -30,6 +31,7 @@ Result<Found> find_in_file(
         return fail(errc::unavailable, file + " has errors");
     }
     Found found;
+    found.url = options.url;
     for (const framework::BlockConfig& block : loaded.config->blocks) {
         const auto& address = block.facts.health_address;
         if (block.type->name == "dmsg-discovery" && address && found.discovery.empty())
@@ -201,11 +203,12 @@ int run_service(
 ) {
     DmsgOptions dmsg = options.dmsg;
     std::string url = options.url;
-    if (url.empty()) {
+    const bool named = !dmsg.discovery.empty() || !dmsg.servers.empty();
+    if (url.empty() || (url.starts_with(kDmsgScheme) && !named)) {
         const auto found = find_in_file(options, type, session);
         if (!found) return failure(session, command, found.error());
         url = found->url;
-        if (dmsg.discovery.empty() && dmsg.servers.empty()) dmsg.discovery = found->discovery;
+        if (!named) dmsg.discovery = found->discovery;
     }
     auto parsed = parse_service_url(url);
     if (!parsed) return usage_error(session, command, "--url: " + parsed.error().message());

@@ -362,6 +362,31 @@ TEST_CASE("cli sd: a service without a feed is asked over HTTP, and that is said
     CHECK(listed.err == "over HTTP, just now\n");
 }
 
+TEST_CASE("cli svc status: who is no admin listener is not taken for one") {
+    const TemporaryFolder folder;
+    Canned other;
+    const std::string address = other.address().to_string();
+    const std::string file = folder.write(
+        "d.json",
+        R"({"supervisor":{"admin_addr":")" + address + R"("},"services":[{"type":"noop"}]})"
+    );
+    for (const char* body : {R"({"status":"ok"})", R"({"services":7})", "[]", "<html>"}) {
+        other.set("/health", 200, body);
+        for (const std::vector<std::string>& line : std::vector<std::vector<std::string>>{
+                 {"svc", "status", "--admin", address},
+                 {"svc", "status", "--admin", address, "--json"},
+                 {"svc", "health", "--here", "--config", file}
+             }) {
+            const Ran run = run_line(line);
+            INFO(run.err);
+            CHECK(run.code == kFailed);
+            CHECK_FALSE(contains(run.out, "started"));
+            CHECK_FALSE(contains(run.out, body));
+            CHECK(contains(run.err, "no admin listener of skywire at " + address));
+        }
+    }
+}
+
 TEST_CASE("cli svc health: a line per service, and an exit code for scripts") {
     const TemporaryFolder folder;
     Canned up;

@@ -55,9 +55,10 @@ class SvcControl final : public Command {
         if (auto found = client.find(admin_, session); !found) {
             return failure(session, *this, found.error());
         }
-        const auto answer = client.post(
-            client.process_of(name_), fmt::format("/services/{}/{}", escaped(name_), words_.name)
-        );
+        const auto process = client.process_of(name_);
+        if (!process) return failure(session, *this, process.error());
+        const auto answer =
+            client.post(*process, fmt::format("/services/{}/{}", escaped(name_), words_.name));
         if (!answer) return failure(session, *this, answer.error().message());
         session.io.out << fmt::format("{} {}\n", name_, words_.done);
         return kDone;
@@ -119,7 +120,9 @@ class SvcLogLevel final : public Command {
         body.begin_object().member("service", name_).member("level", level_);
         if (!for_.empty()) body.member("expires", for_);
         body.end_object();
-        const auto answer = client.post(client.process_of(name_), "/log-level", body.take());
+        const auto process = client.process_of(name_);
+        if (!process) return failure(session, *this, process.error());
+        const auto answer = client.post(*process, "/log-level", body.take());
         if (!answer) return failure(session, *this, answer.error().message());
         session.io.out << fmt::format(
             "{} logs at {}{}\n", name_, level_, for_.empty() ? "" : " for " + for_

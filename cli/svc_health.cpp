@@ -38,14 +38,13 @@ class SvcHealth final : public Command {
     std::vector<std::string> path() const override { return {"svc", "health"}; }
     std::string summary() const override { return "Ask every service of a file for its health"; }
     std::string details() const override {
-        return "One line per block: whether it answers, how long that took, version and key. "
-               "Blocks\n"
-               "with an address are asked GET /health there, those with a key alone over dmsg "
-               "(with\n"
-               "--dmsg all that have one), a STUN server for our address. Services on other\n"
-               "machines are asked like those here. With --here the processes on this machine "
-               "that\n"
-               "run the file are asked instead whether their services are ready.\n"
+        return "One line per block: whether it answers, how long that took, version and key.\n"
+               "Blocks with an address are asked GET /health there, those with a key alone over\n"
+               "dmsg (with --dmsg all that have one), a STUN server for our address. Services on\n"
+               "other machines are asked like those here. With --here the processes on this\n"
+               "machine that run the file are asked instead whether their services are ready;\n"
+               "--only then chooses the process started with these labels, else rows of those\n"
+               "that run them.\n"
                "\n"
                "Examples:\n"
                "  skywire svc health --config deployment.json\n"
@@ -94,10 +93,7 @@ class SvcHealth final : public Command {
             run_dmsg(session, *this, dmsg_, [this](DmsgWorld& world) { return ask_all(world); });
         if (code != kDone) return code;
         print(session);
-        const bool healthy = std::all_of(rows_.begin(), rows_.end(), [](const Row& row) {
-            return row.ok || row.question == Row::Question::none;
-        });
-        return healthy ? kDone : kFailed;
+        return all_ok() ? kDone : kFailed;
     }
 
  private:
@@ -106,32 +102,67 @@ class SvcHealth final : public Command {
         AdminOptions options;
         options.config = config_;
         options.only = only_;
+        options.only_among_others = true;
         AdminClient client;
         if (auto found = client.find(options, session); !found)
             return failure(session, *this, found.error());
         bool ready = true;
+        bool whole = true;
         for (const AdminClient::Process& process : client.processes()) {
             SystemClock clock;
             const SteadyTime begun = clock.now();
             // 503 is the answer of a deployment that is not ready.
             const auto answer = client.get(process, "/health", 503);
             if (!answer) return failure(session, *this, answer.error());
+            const auto health = read_health(process, *answer);
+            if (!health) return failure(session, *this, health.error());
             ready = ready && answer->status == 200;
-            const auto health = parse_json(answer->body_view(), 16);
-            if (!health || !health->is_object())
-                return failure(session, *this, "the process's answer is no JSON object");
-            add_rows(health->get_object(), process.address, clock.now() - begun);
+            whole = add_rows(*health, process.address, clock.now() - begun) && whole;
         }
+        // Their own word counts, unless it is about services that were not asked, too.
+        if (add_missing(client) || !whole) ready = all_ok();
         print(session);
         return ready ? kDone : kFailed;
     }
 
-    void add_rows(const json::object& health, const net::Address& asked, Duration latency) {
-        const auto* services = health.if_contains("services");
-        if (services == nullptr || !services->is_array()) return;
-        for (const json::value& service : services->get_array()) {
+    /// Of the labels that were asked for: without --only the others may be in other containers.
+    /// Whether there are any.
+    bool add_missing(const AdminClient& client) {
+        bool any = false;
+        for (const std::string& label : as_set(only_)) {
+            const bool known = std::any_of(rows_.begin(), rows_.end(), [&](const Row& row) {
+                return row.label == label;
+            });
+            if (known) continue;
+            Row row;
+            row.label = label;
+            for (const AdminClient::Missing& block : client.missing())
+                if (block.label == label) row.type = block.type;
+            row.question = Row::Question::http;
+            row.error = "no process here";
+            rows_.push_back(std::move(row));
+            any = true;
+        }
+        return any;
+    }
+
+    bool all_ok() const {
+        return std::all_of(rows_.begin(), rows_.end(), [](const Row& row) {
+            return row.ok || row.question == Row::Question::none;
+        });
+    }
+
+    /// Whether these are all services of the process.
+    bool add_rows(const json::object& health, const net::Address& asked, Duration latency) {
+        const std::set<std::string> only = as_set(only_);
+        bool whole = true;
+        for (const json::value& service : health.at("services").as_array()) {
             Row row;
             row.label = text_of(service, "label");
+            if (!only.empty() && !only.contains(row.label)) {
+                whole = false;
+                continue;
+            }
             row.type = text_of(service, "type");
             row.question = Row::Question::http;
             row.asked = asked;
@@ -145,6 +176,7 @@ class SvcHealth final : public Command {
             if (row.error.empty()) row.error = text_of(service, "reason");
             rows_.push_back(std::move(row));
         }
+        return whole;
     }
 
     void read_blocks(const framework::DeploymentConfig& config) {
@@ -280,7 +312,7 @@ class SvcHealth final : public Command {
         for (const Row& row : rows_) {
             table.add(
                 {row.label,
-                 row.type,
+                 row.type.empty() ? "-" : row.type,
                  status(row),
                  row.ok ? format_milliseconds(row.latency) : "-",
                  row.version.empty() ? "-" : row.version,
@@ -304,7 +336,7 @@ class SvcHealth final : public Command {
             if (row.ok) out.duration("latency", row.latency);
             if (!row.version.empty()) out.member("version", row.version);
             if (row.key) out.member("public_key", row.key->to_text());
-            if (asked) out.member("address", row.asked.to_string());
+            if (asked && row.asked != net::Address()) out.member("address", row.asked.to_string());
             if (!row.error.empty()) out.member("error", row.error);
             out.end_object();
         }

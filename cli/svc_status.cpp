@@ -87,7 +87,8 @@ class SvcStatus final : public Command {
 
     std::string details() const override {
         return "A line per service: state, since when, restarts, how long the start took, and the\n"
-               "cause where it is not ready, or a warning where it is.\n"
+               "cause where it is not ready, or a warning where it is. Where each block has a\n"
+               "process of its own, those that have none here are listed, too.\n"
                "\n"
                "Examples:\n"
                "  skywire svc status --config deployment.json\n"
@@ -136,19 +137,18 @@ class SvcStatus final : public Command {
                 session.io.err << answer.error().message() << '\n';
                 continue;
             }
+            const auto health = read_health(process, *answer);
+            if (!health) return failure(session, *this, health.error());
             ++answered_;
             if (json_) {
                 session.io.out << answer->body_view();
             }
-            const auto health = parse_json(answer->body_view(), 16);
-            if (!health || !health->is_object()) {
-                return failure(session, *this, "the process's answer is no JSON object");
-            }
-            const json::object& object = health->as_object();
-            ready = ready && flag(object, "ready");
-            head += head_of(object);
-            add_services(table, object);
+            ready = ready && flag(*health, "ready");
+            head += head_of(*health);
+            add_services(table, *health);
         }
+        for (const auto& block : client.missing())
+            table.add({block.label, block.type, "-", "-", "-", "-", "-", "no process here"});
         if (!json_ && answered_ > 0) {
             session.io.out << head;
             table.print(session.io.out);
@@ -157,9 +157,7 @@ class SvcStatus final : public Command {
     }
 
     static void add_services(Table& table, const json::object& health) {
-        const json::value* services = health.if_contains("services");
-        if (services == nullptr || !services->is_array()) return;
-        for (const json::value& entry : services->as_array()) {
+        for (const json::value& entry : health.at("services").as_array()) {
             if (!entry.is_object()) continue;
             const json::object& service = entry.as_object();
             table.add(
