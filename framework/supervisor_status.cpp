@@ -105,8 +105,9 @@ std::vector<Check> Supervisor::Impl::upstream_checks(const Unit& unit) const {
 std::string Supervisor::Impl::root_cause(const Unit& unit, std::set<std::size_t>& visited) const {
     if (unit.state == State::ready || !visited.insert(unit.index).second) return {};
     const auto since = [](WallTime at) { return format_rfc3339(at); };
-    // One that is not to run waits for nobody.
-    if (unit.state == State::stopped || unit.state == State::stopping) {
+    // One that is not to run waits for nobody, unless an upstream has taken it along.
+    const bool down = unit.state == State::stopped || unit.state == State::stopping;
+    if (down && !unit.stopped_with) {
         return fmt::format(
             "{}: {}{}{} since {}",
             unit.label(),

@@ -258,6 +258,8 @@ TEST_CASE("supervisor: on_give_up stop-dependents stops them, exit ends the proc
         harness.post("127.0.0.1:9001", "/exit?error=broken");
         harness.wait_state("c", State::stopped);
         harness.wait_state("b", State::stopped);
+        CHECK(harness.service("b").root_cause.starts_with("a: broken ("));
+        CHECK(harness.service("c").root_cause.starts_with("a: broken ("));
         CHECK(harness.service("other").state == State::ready);
         CHECK(harness.stop() == 0);
     }
