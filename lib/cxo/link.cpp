@@ -361,13 +361,16 @@ const Link::Impl::Subscriber* Link::Impl::find(const crypto::PublicKey& feed) co
 }
 
 void Link::Impl::remember_fill(const Hash& hash) {
+    const auto is_of = [&hash](const AnnouncementPtr& version) {
+        return version && version->tree.hash() == hash;
+    };
+    // What passed before the first request of a fill, of whichever feed, is nobody's pace.
+    const bool begins = std::ranges::any_of(subscribers_, [&](const Subscriber& subscriber) {
+        return is_of(subscriber.sent) || is_of(subscriber.before);
+    });
     for (Subscriber& subscriber : subscribers_) {
-        const auto is_of = [&](const AnnouncementPtr& version) {
-            return version && version->tree.hash() == hash;
-        };
         const Duration pause = now_ - subscriber.busy_at;
-        const bool goes_on = subscriber.filling && pause <= detail::kFillSilence &&
-                             !is_of(subscriber.sent) && !is_of(subscriber.before) &&
+        const bool goes_on = !begins && subscriber.filling && pause <= detail::kFillSilence &&
                              (subscriber.fetches || subscriber.told_at <= subscriber.busy_at);
         if (goes_on) subscriber.pace = std::max(pause, subscriber.pace / 2);
         subscriber.busy_at = now_;

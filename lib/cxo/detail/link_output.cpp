@@ -388,10 +388,11 @@ void Link::Impl::on_written(const Note& note, SteadyTime now) {
         return;
     }
     // What it has asked for waits behind other things: it is slow, not silent.
-    if (answers_ == 0 && now - subscriber->busy_at > kFillSilence) subscriber->filling.reset();
+    const bool is_waiting = answers_ > 0 || is_answering();
+    if (!is_waiting && now - subscriber->busy_at > kFillSilence) subscriber->filling.reset();
     const Duration quiet = quiet_time(*subscriber, limits_.root_again);
     const bool is_missed = subscriber->fetches && subscriber->is_awaited && !subscriber->is_silent;
-    if (subscriber->may_repeat || is_missed || now - subscriber->busy_at < quiet)
+    if (subscriber->may_repeat || is_missed || is_waiting || now - subscriber->busy_at < quiet)
         subscriber->again_at = now + quiet;
 }
 
