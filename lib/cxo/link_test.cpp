@@ -315,7 +315,7 @@ TEST_CASE("cxo link: a Root that came while the peer filled another comes once m
         REQUIRE(rig.said() == "11");
         // It goes on with the first one, slowly; then it is silent, or begins with the second one.
         for (std::uint32_t i = 0; i < 3; ++i) {
-            REQUIRE(rig.pass(500ms));
+            REQUIRE(rig.pass(900ms));
             REQUIRE(rig.said().empty());
             rig.say(RequestObject{first->tree.root()->children()[0]->hash()});
             REQUIRE(rig.said() == fmt::format("{}:13", i + 4));
@@ -324,7 +324,8 @@ TEST_CASE("cxo link: a Root that came while the peer filled another comes once m
             rig.say(RequestObject{second->tree.hash()});
             REQUIRE(rig.said() == "7:13");
         }
-        REQUIRE(rig.pass(999ms));
+        // Twice its pace.
+        REQUIRE(rig.pass(1799ms));
         REQUIRE(rig.said().empty());
         REQUIRE(rig.pass(1ms));
         const auto frames = rig.frames();

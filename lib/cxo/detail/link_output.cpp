@@ -417,9 +417,10 @@ SteadyTime Link::Impl::next_time() const noexcept {
     SteadyTime next = received_at_ + limits_.idle;
     next = std::min(next, established_ ? keep_alive_at_ : handshake_until_);
     next = std::min(next, answers_until());
+    const bool answering = is_answering();
     for (const Subscriber& subscriber : subscribers_) {
         next = std::min(next, subscriber.first_at);
-        if (!is_answering()) next = std::min(next, subscriber.again_at);
+        if (!answering) next = std::min(next, subscriber.again_at);
         if (subscriber.ready && subscriber.next && !subscriber.queued)
             next = std::min(next, held_until(subscriber));
     }
