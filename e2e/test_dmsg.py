@@ -7,7 +7,7 @@ import unittest
 
 from clients import DISCOVERY, SERVER, DmsgClients
 from entries import Key
-from skywire_process import Redis, Scenario, dmsg_network, dmsg_server, stun
+from skywire_process import Redis, Scenario, dmsg_network, dmsg_server, listens, stun
 
 
 class Network(DmsgClients, Scenario):
@@ -154,7 +154,8 @@ class Shutdown(Network):
         deployment.wait_for(
             "the entry to be gone", lambda: self.entry(deployment, SERVER) is None
         )
-        self.assertNotListening(deployment.config["services"][1]["local_address"])
+        server = deployment.config["services"][1]["local_address"]
+        deployment.wait_for("the server to close to newcomers", lambda: not listens(server))
         listener.write(b"after\n" * 1000)
         dialer.wait_for("the bytes", lambda: dialer.raw == b"after\n" * 1000)
         dialer.write(b"after, too\n")
