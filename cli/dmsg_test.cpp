@@ -7,6 +7,8 @@
 #include "framework/deployment.hpp"
 #include "net/scope.hpp"
 
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <sys/stat.h>
 
 namespace skywire::cli {
@@ -48,6 +50,16 @@ class Live {
         throw std::runtime_error("nothing was bound for " + key);
     }
 
+    /// A start waits for some milestones only for a while.
+    void wait_reached(const std::string& label, std::string_view milestone) const {
+        asio::io_context own;
+        asio::steady_timer pause(own);
+        while (deployment_->timeline().find(label, "milestone", milestone) == 0) {
+            pause.expires_after(std::chrono::milliseconds(2));
+            pause.wait();
+        }
+    }
+
  private:
     TemporaryFolder folder_;
     framework::ServiceRegistry registry_ = test_types();
@@ -70,7 +82,9 @@ class Network {
               R"({"type": "dmsg-server", "local_address": "127.0.0.1:0", "discovery": ")" + url() +
               R"(", "health_endpoint_address": "127.0.0.1:0", "secret_key": ")" +
               kServerKeys.secret_key.reveal_text() + R"("})"
-          ) {}
+          ) {
+        server_.wait_reached("dmsg-server", "registered");
+    }
 
     std::string url() const { return "http://" + discovery_.bound("addr"); }
     std::string server_address() const { return server_.bound("local_address"); }

@@ -22,7 +22,6 @@ import ctypes
 import http.client
 import os
 import pathlib
-import re
 import signal
 import struct
 import subprocess
@@ -49,6 +48,7 @@ from skywire_process import (
     post,
     program,
     request,
+    sums,
     wait_for,
 )
 
@@ -371,11 +371,11 @@ class Form:
     def metric(self, label, name, *words):
         """Sum of the series of this name whose labels hold all words, in the process that holds the
         label."""
-        return sum(
-            float(line.rsplit(" ", 1)[1])
-            for line in self.ask(label, "/metrics").text.splitlines()
-            if re.match(rf"{name}[ {{]", line) and all(word in line for word in words)
-        )
+        return self.metrics(label, name, *words)[0]
+
+    def metrics(self, label, name, *words):
+        """The same, and the sum of all series of this name, both of one moment."""
+        return sums(self.ask(label, "/metrics").text, name, words)
 
     def lines(self, label, *words):
         """The log lines that hold all words."""
@@ -740,14 +740,16 @@ class FormScenario(Scenario):
 
     def up(self, **options):
         """A deployment that is ready, the discovery's dmsg side too, which cannot wait for a server
-        of another process; it ends with the test. Options: Form.up."""
+        of another process: it has a session, and its entry, written behind that, says so. It ends with
+        the test. Options: Form.up."""
         form = chosen_class()(self)
         self._forms.append(form)
         form.up(**options)
         if {"dmsgd", "dmsgs"} <= set(form.block_labels()):
             form.wait_for(
                 "the discovery on dmsg",
-                lambda: form.get("dmsgd", "/health").json.get("dmsg_servers"),
+                lambda: "dmsg" in form.service("dmsgd")["milestones"]
+                and form.get("dmsgd", "/health").json.get("dmsg_servers"),
             )
         return form
 

@@ -245,6 +245,14 @@ def wait_for(what, look, patience=PATIENCE):
         time.sleep(POLL)
 
 
+def sums(metrics, name, words):
+    """Of the series of this name in the text: those whose labels hold all words, and all of them."""
+    lines = [line for line in metrics.splitlines() if re.match(rf"{name}[ {{]", line)]
+    values = [(line, float(line.rsplit(" ", 1)[1])) for line in lines]
+    chosen = sum(value for line, value in values if all(word in line for word in words))
+    return chosen, sum(value for _, value in values)
+
+
 # blocks ------------------------------------------------------------------------------------------
 
 
@@ -540,11 +548,11 @@ class Deployment:
 
     def metric(self, name, *words):
         """Sum of the series of this name whose labels hold all words."""
-        return sum(
-            float(line.rsplit(" ", 1)[1])
-            for line in self.ask("/metrics").text.splitlines()
-            if re.match(rf"{name}[ {{]", line) and all(word in line for word in words)
-        )
+        return self.metrics(name, *words)[0]
+
+    def metrics(self, name, *words):
+        """The same, and the sum of all series of this name, both of one moment."""
+        return sums(self.ask("/metrics").text, name, words)
 
     def get(self, label, path, **more):
         return get(self.address(label), path, **more)
@@ -637,6 +645,9 @@ class Running:
     def wait_for(self, what, look, patience=PATIENCE):
         def guarded():
             ended = self.code is not None
+            if ended:
+                # All that it has said is to be read first.
+                self.wait_exit()
             found = look()
             if ended and not found:
                 raise AssertionError(f"it ended before {what}: {self!r}")

@@ -345,10 +345,16 @@ class OwnProcesses(Scenario):
             return done.code == 0 and json.loads(done.out)["address"] == f"{visor.public}:44"
 
         deployment.wait_for("the record's leaf", there)
-        listed = self.run_cli("cli", "sd", "vpn", "--config", deployment.file)
-        self.assertEqual(listed.code, 0, listed)
-        self.assertIn(f"{visor.public}:44", listed.out)
-        self.assertIn("over HTTP, just now (the feed: it has another layout)", listed.err)
+
+        def over_http():
+            listed = self.run_cli("cli", "sd", "vpn", "--config", deployment.file)
+            self.assertEqual(listed.code, 0, listed)
+            self.assertIn(f"{visor.public}:44", listed.out)
+            self.assertIn("over HTTP, just now (the feed: ", listed.err)
+            return "(the feed: it has another layout)" in listed.err
+
+        # Which it does not wait for for long.
+        deployment.wait_for("the feed to be read", over_http)
 
     def test_a_feed_that_is_off(self):
         deployment = self.boot_sd()

@@ -103,6 +103,9 @@ class Replicas(FormScenario):
 
 
 class Mesh(DmsgClients, FormScenario):
+    def peer_sessions(self, deployment, label):
+        return deployment.get(label, "/health").json["dmsg_server"]["peer_sessions"]
+
     def test_clients_of_either_server_reach_one_another(self):
         deployment = self.up(replicas=TWICE, shared=True)
         servers = [
@@ -111,6 +114,12 @@ class Mesh(DmsgClients, FormScenario):
         ]
         listed = deployment.get("dmsgd", "/dmsg-discovery/all_servers").json
         self.assertEqual({each["static"] for each in listed}, {SERVER, SECOND_SERVER[1]})
+        for label in ("dmsgs", "dmsgs2"):
+            # Ready is who is listed; with one another they speak a little later.
+            deployment.wait_for(
+                f"{label} to know the other",
+                lambda label=label: self.peer_sessions(deployment, label),
+            )
         for here, there in ((0, 1), (1, 0)):
             listener = self.start_cli("dmsg", "cat", "--listen", "4000", "--server", servers[here])
             address = listener.wait_said("listening on ").split()[-1]

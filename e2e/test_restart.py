@@ -48,6 +48,7 @@ class Failures(Scenario):
             faults=True,
         )
         deployment.start().wait_admin()
+        deployment.wait_event("other", "ready")
         deployment.wait_event("bad", "gave-up")
         events = [each for each in deployment.timeline() if each["label"] == "bad"]
         pauses = [
@@ -151,6 +152,7 @@ class Failures(Scenario):
             faults=True,
         )
         deployment.start().wait_admin()
+        deployment.wait_event("other", "ready")
         deployment.wait_event("a", "gave-up")
         done = self.run_cli("svc", "start", "a", "--config", deployment.file, faults=True)
         self.assertEqual(done.code, 0, done)
@@ -174,6 +176,8 @@ class Operator(Scenario):
         self.assertEqual((done.code, done.out), (0, "a ready again\n"), done)
         for label in ("a", "along", "beyond"):
             deployment.wait_event(label, "ready", after=before)
+        # It hears of it on a loop of its own, and says so by itself.
+        deployment.wait_event("told", "upstream-up", after=before)
         events = deployment.timeline(before)
         stopped = {each["label"] for each in events if each["event"] == "stopped"}
         self.assertEqual(stopped, {"a", "along", "beyond"})
@@ -258,7 +262,7 @@ class TakenPorts(Scenario):
         self.check_message(first["detail"], f"{HOST}:{port}", holder)
         self.assertTrue(deployment.lines("ERROR", f"{HOST}:{port}", str(holder.pid)))
         deployment.wait_event("dmsgd", "restarting", "attempt 3")
-        self.assertEqual(deployment.service("stun")["state"], "ready")
+        deployment.wait_state("stun", "ready")
         self.assertEqual(deployment.ask("/readyz").status, 503)
         holder.stdin.close()
         holder.wait()

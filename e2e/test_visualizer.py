@@ -15,6 +15,8 @@ from skywire_process import HOST, KEYS, Scenario, block, free_address, get, wait
 DRAWN = """
     Array.from(document.querySelectorAll('#list-rows tr'), row => ({...row.dataset, text: row.textContent}))
 """
+# What the page is drawn from.
+LISTS = ("/api/services", "/api/dmsg/servers/clients", "/api/transports")
 SOURCES = "Array.from(document.querySelectorAll('#sources li'), line => line.textContent)"
 # Every row of the list has its label, and at the point of the canvas where it says it is there is
 # something: what differs from the background was drawn. In one look, for the picture goes on moving
@@ -178,9 +180,13 @@ class Browser(Scenario):
             browser.close()
 
     def open(self, deployment, **more):
+        address = deployment.address("viz")
+        for path in LISTS:
+            # Ready is who serves; what it reads comes a little later, one list after the other.
+            deployment.wait_for(path, lambda path=path: get(address, path).status == 200)
         page = chromium.Chromium(**more)
         self.browsers.append(page)
-        page.open(f"http://{deployment.address('viz')}/")
+        page.open(f"http://{address}/")
         return page
 
     def faked(self, **network):

@@ -449,7 +449,7 @@ TEST_CASE("hard: a service that blocks its event loop is named, and shutdown end
         released.wait();
         return {};
     };
-    SystemClock clock;
+    ManualClock clock;
     SeededRandom random(1);
     TestFaults faults;
     EphemeralNetwork network(faults);
@@ -485,12 +485,21 @@ TEST_CASE("hard: a service that blocks its event loop is named, and shutdown end
     const auto happened = [&deployment](std::string_view label, std::string_view event) {
         return deployment.timeline().find(label, event) != 0;
     };
+    REQUIRE(deployment.wait_ready());
     blocks_now = true;
-    wait_for([&] { return blocked.load(); });
+    wait_for([&] {
+        clock.advance(10ms);
+        return blocked.load();
+    });
     deployment.request_shutdown("test");
+    wait_for([&] { return happened("", "shutdown"); });
+    // What is left for those behind it begins; then all of it is over.
+    clock.advance(400ms);
+    wait_for([&] { return happened("base", "stopped"); });
+    CHECK_FALSE(deployment.is_down());
+    clock.advance(100ms);
     wait_for([&] { return deployment.is_down(); });
     CHECK(happened("blocked", "unstopped"));
-    CHECK(happened("base", "stopped"));
     CHECK(contains(deployment.still_running(), "blocked"));
     released.count_down();
     CHECK(deployment.wait() == 1);

@@ -219,16 +219,21 @@ TEST_CASE("remote feed: a tree that cannot be taken is given up and counted, wha
         tree = directory_of(index, {leaf_of(index, "b", "1"), leaf_of(index, "a", "2")});
         reason = "malformed";
     }
-    followed.peer->send(sign(followed.next(tree->hash()), followed.keys));
     const Counter& failed = followed.loop.metrics.counter(
         "cxo_fills_failed_total", "", {{"reason", std::string(reason)}}
     );
-    while (failed.value() == 0) {
+    const Counter& requested = followed.loop.metrics.counter("cxo_objects_requested_total", "");
+    std::uint64_t answered = requested.value();
+    followed.peer->send(sign(followed.next(tree->hash()), followed.keys));
+    while (true) {
+        // It asks for more, or has seen enough.
+        followed.loop.run_until([&] { return failed.value() > 0 || requested.value() > answered; });
+        if (failed.value() > 0) break;
+        ++answered;
         const Frame asked = followed.peer->receive_a<RequestObject>();
         const ObjectPtr object = index.find(std::get<RequestObject>(asked.message).hash);
         REQUIRE(object);
         followed.peer->send(ObjectBytes{object->bytes()}, asked.seq);
-        followed.loop.settle();
     }
     CHECK(failed.value() == 1);
     CHECK(followed.bad->state().connections == 1);

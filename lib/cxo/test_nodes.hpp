@@ -6,6 +6,7 @@
 #include "cxo/node.hpp"
 #include "cxo/remote_feed.hpp"
 #include "net/test_loop.hpp"
+#include "net/test_port.hpp"
 #include "net/timer.hpp"
 
 #include <map>
@@ -86,9 +87,10 @@ class Party {
     Party(const Party&) = delete;
     Party& operator=(const Party&) = delete;
 
-    /// At the port that it had before, if it had one.
+    /// Each time at the same port.
     void serve() {
-        const auto at = address.value_or(net::Address::tcp("127.0.0.1", 0));
+        if (!port_) port_.emplace();
+        const auto at = port_->address();
         node->serve(loop_.context.network.listen(loop_.context.loop, at).value(), carrier_);
         address = node->addresses().back();
     }
@@ -111,6 +113,7 @@ class Party {
  private:
     net::TestLoop& loop_;
     Carrier carrier_;
+    std::optional<net::TestPort> port_;
 
  public:
     crypto::KeyPair keys;

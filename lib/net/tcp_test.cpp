@@ -4,6 +4,7 @@
 #include "net/port_owner.hpp"
 #include "net/scope.hpp"
 #include "net/test_loop.hpp"
+#include "net/test_port.hpp"
 
 #include <fstream>
 
@@ -249,8 +250,9 @@ TEST_CASE_METHOD(Fixture, "tcp: writing to a peer that is gone is an error, not 
 }
 
 TEST_CASE_METHOD(Fixture, "tcp: a refused dial names the address and the reason") {
-    listener = loop.network.listen(loop.ioc.get_executor(), kAnyPort).value();
-    const Address gone = listener->local();
+    const TestPort port;
+    const Address gone = port.address();
+    listener = loop.network.listen(loop.ioc.get_executor(), gone).value();
     listener->close();
     const auto work = [&]() -> Task<> {
         const auto dialled = co_await loop.network.dial(loop.ioc.get_executor(), gone);
@@ -277,6 +279,24 @@ TEST_CASE_METHOD(Fixture, "tcp: a port that is taken names who holds it") {
     const auto other = boost::asio::ip::make_address("127.0.0.2");
     CHECK(!find_port_owner(PortKind::tcp_listener, other, taken.port));
     CHECK(!find_port_owner(PortKind::udp, other, taken.port));
+}
+
+TEST_CASE_METHOD(Fixture, "test port: no other program is given it, whoever listens there or not") {
+    const TestPort port;
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(port.number());
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    for (int life = 0; life < 2; ++life) {
+        const int other = ::socket(AF_INET, SOCK_STREAM, 0);
+        CHECK(::bind(other, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0);
+        ::close(other);
+        connect(port.address());
+        CHECK(far->remote() == port.address());
+        near->close();
+        far->close();
+        listener->close();
+    }
 }
 
 TEST_CASE_METHOD(Fixture, "tcp: an accept without descriptors fails and works again later") {

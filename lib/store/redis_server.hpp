@@ -1,6 +1,7 @@
 #pragma once
 
 #include "base/temporary_folder.hpp"
+#include "net/test_port.hpp"
 
 #include <cerrno>
 #include <csignal>
@@ -31,8 +32,8 @@ namespace skywire::store {
 /// A redis-server of this test alone, in a folder of its own, ended by the destructor (and by
 /// the kernel, where the test dies first). Constructed means: it answers.
 ///
-/// It listens on a unix socket, or on 127.0.0.1 at a port that was free a moment before. It keeps
-/// its folder, socket and port over `stop`, `kill` and `start`; its data with `appendonly`.
+/// It listens on a unix socket, or at a port of 127.0.0.1. It keeps its folder, socket and port
+/// over `stop`, `kill` and `start`; its data with `appendonly`.
 class RedisServer {
  public:
     struct Options {
@@ -46,7 +47,7 @@ class RedisServer {
 
     RedisServer() : RedisServer(Options()) {}
     explicit RedisServer(Options options) : options_(std::move(options)) {
-        if (options_.tcp) port_ = spare_port();
+        if (options_.tcp) port_.emplace();
         start();
     }
     ~RedisServer() { kill(); }
@@ -58,10 +59,11 @@ class RedisServer {
     /// With the password where one is set: "redis://:secret@127.0.0.1:1234", "unix:///tmp/x.sock".
     std::string url() const {
         const std::string user = options_.password.empty() ? "" : ":" + options_.password + "@";
-        if (port_ != 0) return "redis://" + user + "127.0.0.1:" + std::to_string(port_);
+        if (port_) return "redis://" + user + port_->address().to_string();
         return "unix://" + user + socket_path();
     }
-    std::uint16_t port() const noexcept { return port_; }
+    /// 0 where it listens on a unix socket.
+    std::uint16_t port() const noexcept { return port_ ? port_->number() : 0; }
     std::string socket_path() const { return folder_ / "redis.sock"; }
     const std::string& folder() const noexcept { return folder_.path(); }
     pid_t pid() const noexcept { return pid_; }
@@ -106,26 +108,13 @@ class RedisServer {
     // Ends the server when the test dies without a destructor.
     static constexpr const char* kReaper = "/usr/bin/setpriv";
 
-    static std::uint16_t spare_port() {
-        const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        sockaddr_in address{};
-        address.sin_family = AF_INET;
-        address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-        socklen_t size = sizeof address;
-        auto* const any = reinterpret_cast<sockaddr*>(&address);
-        const bool found = ::bind(fd, any, size) == 0 && ::getsockname(fd, any, &size) == 0;
-        ::close(fd);
-        if (!found) throw std::runtime_error("no spare port");
-        return ntohs(address.sin_port);
-    }
-
     std::vector<std::string> arguments() const {
         std::vector<std::string> words;
         if (::access(kReaper, X_OK) == 0) words = {kReaper, "--pdeathsig", "KILL"};
-        words.insert(words.end(), {kProgram, "--port", std::to_string(port_)});
+        words.insert(words.end(), {kProgram, "--port", std::to_string(port())});
         words.insert(words.end(), {"--bind", "127.0.0.1", "--dir", folder_.path(), "--save", ""});
         words.insert(words.end(), {"--logfile", folder_ / "log", "--daemonize", "no"});
-        if (port_ == 0) words.insert(words.end(), {"--unixsocket", socket_path()});
+        if (!port_) words.insert(words.end(), {"--unixsocket", socket_path()});
         if (options_.appendonly) {
             words.insert(words.end(), {"--appendonly", "yes", "--appendfsync", "always"});
         }
@@ -170,9 +159,9 @@ class RedisServer {
         sockaddr_un local{};
         const sockaddr* to = nullptr;
         socklen_t size = 0;
-        if (port_ != 0) {
+        if (port_) {
             tcp.sin_family = AF_INET;
-            tcp.sin_port = htons(port_);
+            tcp.sin_port = htons(port_->number());
             tcp.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
             to = reinterpret_cast<const sockaddr*>(&tcp);
             size = sizeof tcp;
@@ -213,7 +202,7 @@ class RedisServer {
 
     Options options_;
     test::TemporaryFolder folder_;
-    std::uint16_t port_ = 0;
+    std::optional<net::TestPort> port_;
     pid_t pid_ = 0;
 };
 

@@ -191,6 +191,20 @@ TEST_CASE("resp: what is no reply, too deep or too large is refused") {
     CHECK(refusal(many) == errc::out_of_range);
 }
 
+TEST_CASE("redis server: while it is down no other program is given its port") {
+    RedisServer server({.tcp = true, .appendonly = false, .password = {}, .more = {}});
+    server.stop();
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(server.port());
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    const int other = ::socket(AF_INET, SOCK_STREAM, 0);
+    CHECK(::bind(other, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0);
+    ::close(other);
+    server.start();
+    CHECK(server.command("PING") == "+PONG\r\n");
+}
+
 TEST_CASE("redis store: behaves as every store does") {
     for (const bool tcp : {false, true}) {
         RedisServer server({.tcp = tcp, .appendonly = false, .password = {}, .more = {}});

@@ -104,6 +104,8 @@ TEST_CASE("dmsg-server: a browser's session comes in at ws_address, nothing else
         options
     );
     REQUIRE(harness.boot());
+    // Its start has waited for that only for a while.
+    harness.wait_event("dmsgs", "milestone", "registered");
     CHECK_THAT(entry(harness).body, Catch::Contains(R"("address_ws":"ws://127.0.0.1:8084/dmsg")"));
     net::TestLoop loop;
     const auto address = harness.network().real_address("127.0.0.1:8084");

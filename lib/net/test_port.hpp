@@ -1,0 +1,49 @@
+#pragma once
+
+#include "net/address.hpp"
+
+#include <cerrno>
+#include <cstdint>
+#include <system_error>
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+namespace skywire::net {
+
+/// A TCP port of 127.0.0.1 that is a test's own, whether it listens there or not just now: no other
+/// program is given it. Who dials it meanwhile is refused. Listeners that are to stand there have
+/// SO_REUSEADDR, as a Network's and a redis-server's do.
+class TestPort {
+ public:
+    TestPort() : socket_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+        const int yes = 1;
+        sockaddr_in address{};
+        address.sin_family = AF_INET;
+        address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+        socklen_t size = sizeof address;
+        auto* const any = reinterpret_cast<sockaddr*>(&address);
+        // Bound, and never listened at: that is what keeps the number.
+        if (::setsockopt(socket_, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes) != 0 ||
+            ::bind(socket_, any, size) != 0 || ::getsockname(socket_, any, &size) != 0) {
+            const int failure = errno;
+            ::close(socket_);
+            throw std::system_error(failure, std::generic_category(), "no port for a test");
+        }
+        number_ = ntohs(address.sin_port);
+    }
+    ~TestPort() { ::close(socket_); }
+    TestPort(const TestPort&) = delete;
+    TestPort& operator=(const TestPort&) = delete;
+
+    std::uint16_t number() const noexcept { return number_; }
+    Address address() const { return Address::tcp("127.0.0.1", number_); }
+
+ private:
+    int socket_;
+    std::uint16_t number_ = 0;
+};
+
+}  // namespace skywire::net
