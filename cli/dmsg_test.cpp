@@ -50,11 +50,14 @@ class Live {
         throw std::runtime_error("nothing was bound for " + key);
     }
 
-    /// A start waits for some milestones only for a while.
+    /// Until the block has reached a milestone that its start waits for only for a while.
     void wait_reached(const std::string& label, std::string_view milestone) const {
+        INFO(label << " " << milestone);
+        const SteadyTime give_up = clock_.now() + std::chrono::minutes(1);
         asio::io_context own;
         asio::steady_timer pause(own);
         while (deployment_->timeline().find(label, "milestone", milestone) == 0) {
+            REQUIRE(clock_.now() < give_up);
             pause.expires_after(std::chrono::milliseconds(2));
             pause.wait();
         }

@@ -27,6 +27,7 @@ endif()
 # Catch2's main costs 14 s: once for all tests.
 add_library(skywire_catch_main STATIC EXCLUDE_FROM_ALL ${PROJECT_SOURCE_DIR}/cmake/catch_main.cpp)
 target_link_libraries(skywire_catch_main PUBLIC Catch2::Catch2)
+target_compile_options(skywire_catch_main PRIVATE ${test_options})
 
 function(skywire_setup target pch)
     target_link_libraries(${target} PUBLIC skywire_options Boost::headers fmt::fmt Threads::Threads)

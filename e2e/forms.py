@@ -740,8 +740,8 @@ class FormScenario(Scenario):
 
     def up(self, **options):
         """A deployment that is ready, the discovery's dmsg side too, which cannot wait for a server
-        of another process: it has a session, and its entry, written behind that, says so. It ends with
-        the test. Options: Form.up."""
+        of another process: until it has a session and has written its entry. It ends with the test.
+        Options: Form.up."""
         form = chosen_class()(self)
         self._forms.append(form)
         form.up(**options)

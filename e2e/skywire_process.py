@@ -167,7 +167,7 @@ def dial(address, timeout=10.0):
 def listens(address):
     try:
         dial(address).close()
-    except OSError:
+    except (ConnectionRefusedError, FileNotFoundError):
         return False
     return True
 

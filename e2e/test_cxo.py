@@ -258,7 +258,7 @@ class Live(Feeds):
             self.assertEqual(done.code, 0, done)
             return None if done.err.startswith("over HTTP") else done
 
-        # Which it does not wait for for long.
+        # Where the feed is late, the command takes the list over HTTP and names that as the reason.
         by_feed = deployment.wait_for("the list by its feed", read)
         self.assertIn(f"{a.public}:44", by_feed.out)
         self.assertRegex(by_feed.err, r"^from dmsg://[0-9a-f]{66}:53, version \d+, [0-9.]+ s old\n$")

@@ -13,6 +13,7 @@ import unittest
 from entries import Key, server
 from skywire_process import (
     KEYS,
+    PATIENCE,
     Scenario,
     dmsg_network,
     free_address,
@@ -158,7 +159,9 @@ class Iperf(OnANetwork):
         self.assertTrue(address.endswith(":6000"))
         # As many as begin in that time: where the first takes all of it, in more.
         for seconds in ("1", "5", "20"):
-            done = self.dmsg("iperf", "-P", "2", "-n", "100000", "-t", seconds, address)
+            done = self.dmsg(
+                "iperf", "-P", "2", "-n", "100000", "-t", seconds, address, patience=4 * PATIENCE
+            )
             rounds = done.out.splitlines()
             if len(rounds) > 1:
                 break

@@ -426,8 +426,8 @@ class Shutdown(Scenario):
         self.assertIn("second signal", deployment.err)
 
     def test_s12_two_signals_at_once_are_one_request(self):
-        """As a wrapper sends them that signals both the process and its group. Different ones, of which
-        none is lost, and both there before it looks: so the test has no part in the time between them."""
+        """As of a wrapper that signals both the process and its group. They differ, since two of a kind
+        become one while it stands still, which it does so that both are there before it looks."""
         deployment = self.boot(tester("slow", drain_delay="300ms"), faults=True)
         deployment.signal(signal.SIGSTOP)
         deployment.terminate()

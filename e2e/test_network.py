@@ -90,8 +90,6 @@ class Start(Network):
         self.assertEqual(green.code, 0, green)
         if deployment.apart:
             return
-        # Said beside the start, which waits for the same.
-        deployment.wait_event("dmsgd", "milestone", "dmsg")
         milestones = [
             f"{each['label']} {each['detail']}"
             for each in deployment.timeline("dmsgd")

@@ -182,7 +182,7 @@ class Browser(Scenario):
     def open(self, deployment, **more):
         address = deployment.address("viz")
         for path in LISTS:
-            # Ready is who serves; what it reads comes a little later, one list after the other.
+            # It is ready when it serves; what it reads comes a little later, one list after the other.
             deployment.wait_for(path, lambda path=path: get(address, path).status == 200)
         page = chromium.Chromium(**more)
         self.browsers.append(page)

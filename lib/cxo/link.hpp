@@ -26,8 +26,8 @@ struct LinkLimits {
     /// once.
     Duration first_root{std::chrono::milliseconds(150)};
     /// No request for any of its objects after that long, or twice what passes from one object to
-    /// the next request: the first Root once more, and any that was told to who was still filling
-    /// another.
+    /// the next request: the first Root once more, one that was missed, and any that was told to
+    /// who was still filling another or had an answer to wait for.
     Duration root_again{std::chrono::seconds(1)};
     /// Who asks for each object, whatever went ahead, is told no newer Root until it has asked for
     /// nothing for so long, or twice its pace: of the network's subscribers one that fills breaks

@@ -165,6 +165,27 @@ TEST_CASE("cxo link: the first Root comes a while after Ok, and once more where 
     REQUIRE(rig.said().empty());
 }
 
+TEST_CASE("cxo link: a Root of the subscription before is not the first of the new one") {
+    Acceptor rig;
+    rig.shake();
+    rig.publish(rig.version({{"a", "1"}}));
+    rig.say(Sub{rig.feed_key});
+    rig.said();
+    REQUIRE(rig.pass(150ms));
+    REQUIRE_FALSE(rig.link->gather(rig.now).empty());
+    rig.say(Sub{rig.feed_key});
+    rig.link->wrote(rig.now);
+    // The Ok takes longer than what a Root waits for.
+    REQUIRE_FALSE(rig.link->gather(rig.now).empty());
+    REQUIRE(rig.pass(2s));
+    rig.link->wrote(rig.now);
+    REQUIRE(rig.pass(150ms));
+    REQUIRE(rig.said() == "11");
+    REQUIRE(rig.pass(1s));
+    REQUIRE(rig.said() == "11");
+    REQUIRE(rig.counts["root_again"] == 1);
+}
+
 TEST_CASE("cxo link: the first Root is not repeated to who has begun with it") {
     Acceptor rig;
     rig.shake();
@@ -536,6 +557,7 @@ TEST_CASE("cxo link: a Root in front of an answer that takes long to write comes
         rig.publish(second);
         rig.say(RequestObject{first->tree.root()->children()[0]->hash()});
         REQUIRE_FALSE(rig.link->gather(rig.now).empty());
+        REQUIRE(rig.counts["root_again"] == 0);
         REQUIRE(rig.pass(took));
         rig.link->wrote(rig.now);
         REQUIRE(rig.pass(999ms));
@@ -544,6 +566,9 @@ TEST_CASE("cxo link: a Root in front of an answer that takes long to write comes
         const auto frames = rig.frames();
         REQUIRE(frames.size() == 1);
         REQUIRE(std::get<SignedRoot>(frames[0].message) == second->root);
+        REQUIRE(rig.counts["root_again"] == 1);
+        REQUIRE(rig.pass(15s));
+        REQUIRE(rig.said().empty());
     }
 }
 

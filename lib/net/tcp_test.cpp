@@ -281,18 +281,25 @@ TEST_CASE_METHOD(Fixture, "tcp: a port that is taken names who holds it") {
     CHECK(!find_port_owner(PortKind::udp, other, taken.port));
 }
 
-TEST_CASE_METHOD(Fixture, "test port: no other program is given it, whoever listens there or not") {
+TEST_CASE_METHOD(Fixture, "test port: no other program gets it, whether a test listens or not") {
     const TestPort port;
     sockaddr_in address{};
     address.sin_family = AF_INET;
     address.sin_port = htons(port.number());
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    for (int life = 0; life < 2; ++life) {
+    const auto is_refused = [&address] {
         const int other = ::socket(AF_INET, SOCK_STREAM, 0);
-        CHECK(::bind(other, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0);
+        REQUIRE(other >= 0);
+        const int bound = ::bind(other, reinterpret_cast<sockaddr*>(&address), sizeof address);
+        const int why = errno;
         ::close(other);
+        return bound != 0 && why == EADDRINUSE;
+    };
+    for (int life = 0; life < 2; ++life) {
+        CHECK(is_refused());
         connect(port.address());
         CHECK(far->remote() == port.address());
+        CHECK(is_refused());
         near->close();
         far->close();
         listener->close();

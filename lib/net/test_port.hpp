@@ -13,12 +13,14 @@
 
 namespace skywire::net {
 
-/// A TCP port of 127.0.0.1 that is a test's own, whether it listens there or not just now: no other
-/// program is given it. Who dials it meanwhile is refused. Listeners that are to stand there have
-/// SO_REUSEADDR, as a Network's and a redis-server's do.
+/// A TCP port of 127.0.0.1 that the system gives to no other program while this lives, whether the
+/// test listens there just now or not. Who dials it meanwhile is refused. Listeners that are to
+/// stand there have SO_REUSEADDR, as a Network's and a redis-server's do.
 class TestPort {
  public:
     TestPort() : socket_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+        if (socket_ < 0)
+            throw std::system_error(errno, std::generic_category(), "no socket for a test");
         const int yes = 1;
         sockaddr_in address{};
         address.sin_family = AF_INET;

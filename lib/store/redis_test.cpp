@@ -199,6 +199,7 @@ TEST_CASE("redis server: while it is down no other program is given its port") {
     address.sin_port = htons(server.port());
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     const int other = ::socket(AF_INET, SOCK_STREAM, 0);
+    REQUIRE(other >= 0);
     CHECK(::bind(other, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0);
     ::close(other);
     server.start();

@@ -151,7 +151,7 @@ TEST_CASE("lease: in Redis a value says its class and carries its lifetime") {
     config.held_timeout = 1h;
     TestResolver resolver(world, TestStore::redis(redis), config);
     const std::string key = "address-resolver:stcpr:" + kVisor.to_text();
-    // Redis counts by the machine's clock, from somewhere in the bind on.
+    // Redis counts by the machine's clock, and began to after `before`.
     const SystemClock redis_clock;
     SteadyTime before = redis_clock.now();
     const auto lives_for = [&](Duration whole) {

@@ -358,7 +358,7 @@ TEST_CASE("discovery: the keys in Redis are the network's") {
     const auto left =
         std::chrono::milliseconds(std::stoll(redis.command("PTTL " + server_key).substr(1)));
     CHECK(left <= 120s);
-    // In whole milliseconds, and as long ago as it was written.
+    // In whole milliseconds, less what has passed since it was written.
     CHECK(left >= 120s - (redis_clock.now() - before) - 1ms);
     CHECK(redis.command("SMEMBERS clients").find(client_key) != std::string::npos);
     CHECK(redis.command("SMEMBERS visorClients").find(client_key) != std::string::npos);

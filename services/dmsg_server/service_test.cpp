@@ -104,7 +104,7 @@ TEST_CASE("dmsg-server: a browser's session comes in at ws_address, nothing else
         options
     );
     REQUIRE(harness.boot());
-    // Its start has waited for that only for a while.
+    // Its start waits for this only for a while.
     harness.wait_event("dmsgs", "milestone", "registered");
     CHECK_THAT(entry(harness).body, Catch::Contains(R"("address_ws":"ws://127.0.0.1:8084/dmsg")"));
     net::TestLoop loop;

@@ -134,7 +134,7 @@ TEST_CASE("setup-node: is found by its entry, and tells of itself over dmsg") {
     );
     REQUIRE(harness.boot());
     CHECK(harness.before("dmsgs milestone registered", "sn starting"));
-    // Its start has waited for that only for a while.
+    // Its start waits for this only for a while.
     harness.wait_event("sn", "milestone", "dmsg");
     CHECK(harness.count("sn milestone dmsg") == 1);
     const auto entry =

@@ -387,7 +387,9 @@ void Link::Impl::on_written(const Note& note, SteadyTime now) {
         if (!subscriber->ready) subscriber->first_at = now + limits_.first_root;
         return;
     }
-    // What it has asked for waits behind other things: it is slow, not silent.
+    // A Root of the subscription before this one: this one's own comes after its Ok.
+    if (!subscriber->sent) return;
+    // Answers wait, or were written beside it: it is slow, not silent.
     const bool is_waiting = answers_ > 0 || is_answering();
     if (!is_waiting && now - subscriber->busy_at > kFillSilence) subscriber->filling.reset();
     const Duration quiet = quiet_time(*subscriber, limits_.root_again);
