@@ -353,7 +353,7 @@ class OwnProcesses(Scenario):
             self.assertIn("over HTTP, just now (the feed: ", listed.err)
             return "(the feed: it has another layout)" in listed.err
 
-        # Which it does not wait for for long.
+        # As above: where the feed is late, another reason is named.
         deployment.wait_for("the feed to be read", over_http)
 
     def test_a_feed_that_is_off(self):

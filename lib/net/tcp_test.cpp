@@ -283,23 +283,11 @@ TEST_CASE_METHOD(Fixture, "tcp: a port that is taken names who holds it") {
 
 TEST_CASE_METHOD(Fixture, "test port: no other program gets it, whether a test listens or not") {
     const TestPort port;
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_port = htons(port.number());
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    const auto is_refused = [&address] {
-        const int other = ::socket(AF_INET, SOCK_STREAM, 0);
-        REQUIRE(other >= 0);
-        const int bound = ::bind(other, reinterpret_cast<sockaddr*>(&address), sizeof address);
-        const int why = errno;
-        ::close(other);
-        return bound != 0 && why == EADDRINUSE;
-    };
     for (int life = 0; life < 2; ++life) {
-        CHECK(is_refused());
+        CHECK(bind_error(port.number()) == EADDRINUSE);
         connect(port.address());
         CHECK(far->remote() == port.address());
-        CHECK(is_refused());
+        CHECK(bind_error(port.number()) == EADDRINUSE);
         near->close();
         far->close();
         listener->close();

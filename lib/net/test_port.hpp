@@ -48,4 +48,18 @@ class TestPort {
     std::uint16_t number_ = 0;
 };
 
+/// Why another program does not get this port of 127.0.0.1, an errno; 0: it does.
+inline int bind_error(std::uint16_t port) {
+    const int socket = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (socket < 0) return errno;
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(port);
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    const auto* const at = reinterpret_cast<const sockaddr*>(&address);
+    const int error = ::bind(socket, at, sizeof address) == 0 ? 0 : errno;
+    ::close(socket);
+    return error;
+}
+
 }  // namespace skywire::net

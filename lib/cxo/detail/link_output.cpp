@@ -387,7 +387,7 @@ void Link::Impl::on_written(const Note& note, SteadyTime now) {
         if (!subscriber->ready) subscriber->first_at = now + limits_.first_root;
         return;
     }
-    // A Root of the subscription before this one: this one's own comes after its Ok.
+    // A Root of the subscription before this one, or of a version that was let go of since.
     if (!subscriber->sent) return;
     // Answers wait, or were written beside it: it is slow, not silent.
     const bool is_waiting = answers_ > 0 || is_answering();
